@@ -1,0 +1,113 @@
+//! The program as a stranger types it: a photo and a prompt in, a mask and a picture out, or one clear error.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use cutout::photo::Photo;
+use cutout_runtime::CocoRle;
+use cutout_tests::{scene_objects, scene_path};
+use serde_json::Value;
+
+fn cutout(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutout"));
+    command.args(arguments).current_dir(folder).env("CUTOUT_CACHE", folder.join("cache"));
+    command.output().unwrap()
+}
+
+fn scene() -> String {
+    scene_path().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_point_gives_a_mask_a_picture_and_the_same_mask_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = &scene_objects()[0];
+    let point = format!("{},{}", object.point.x, object.point.y);
+    let output = cutout(&["segment", &scene(), "--point", &point, "-o", "out", "--json"], folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["model"].as_str().unwrap().starts_with("cutout-s@"));
+    for stage in ["preprocess_ms", "encode_ms", "decode_ms", "postprocess_ms"] {
+        assert!(answer["timings"][stage].as_f64().unwrap() > 0.0, "{stage}");
+    }
+    let masks = answer["masks"].as_array().unwrap();
+    assert_eq!(masks.len(), 1);
+    let rle: CocoRle = serde_json::from_value(masks[0]["rle"].clone()).unwrap();
+    let mask = rle.decode().unwrap();
+    assert_eq!(masks[0]["area"].as_u64().unwrap(), mask.area());
+    let (x, y, w, h) = mask.bbox().unwrap();
+    assert_eq!(masks[0]["bbox"], serde_json::json!([x, y, w, h]));
+
+    let png = Photo::open(&folder.path().join("out/scene.mask.png")).unwrap();
+    assert_eq!(png.size(), mask.size());
+    let grey: Vec<u8> = png.pixels().chunks_exact(3).map(|p| p[0]).collect();
+    assert_eq!(grey, mask.to_bytes());
+    let overlay = Photo::open(&folder.path().join("out/scene.overlay.png")).unwrap();
+    assert_eq!(overlay.size(), mask.size());
+    assert_ne!(overlay.pixels(), Photo::open(&scene_path()).unwrap().pixels());
+}
+
+#[test]
+fn three_masks_are_numbered_best_first_and_their_logits_refine_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = &scene_objects()[0];
+    let point = format!("{},{}", object.point.x, object.point.y);
+    let arguments = ["segment", &scene(), "-p", &point, "--multimask", "--logits", "--json"];
+    let output = cutout(&arguments, folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ious: Vec<f64> =
+        answer["masks"].as_array().unwrap().iter().map(|m| m["predicted_iou"].as_f64().unwrap()).collect();
+    assert_eq!(ious.len(), 3);
+    assert!(ious.is_sorted_by(|a, b| a >= b), "{ious:?}");
+    for number in 1..=3 {
+        for kind in ["mask.png", "overlay.png", "logits.npy"] {
+            assert!(folder.path().join(format!("scene.{number}.{kind}")).is_file(), "{number} {kind}");
+        }
+    }
+    for mask in ["scene.1.logits.npy", "scene.1.mask.png"] {
+        let output = cutout(&["segment", &scene(), "-p", &point, "--mask", mask, "-o", "refined"], folder.path());
+        assert!(output.status.success(), "{mask}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_one_clear_error_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("empty.jpg"), b"").unwrap();
+    std::fs::write(path("noise.png"), [7u8; 300]).unwrap();
+    let photo = std::fs::read(scene_path()).unwrap();
+    std::fs::write(path("half.jpg"), &photo[..photo.len() / 2]).unwrap();
+    std::fs::write(path("file"), b"not a folder").unwrap();
+    std::fs::write(path("bad.npy"), b"\x93NUMPY\x01\x00").unwrap();
+    let scene = scene();
+    // Arguments, exit status, and a word that the message must hold.
+    let cases: [(&[&str], i32, &str); 14] = [
+        (&["segment", "missing.jpg", "-p", "1,1"], 1, "missing.jpg"),
+        (&["segment", "empty.jpg", "-p", "1,1"], 1, "empty"),
+        (&["segment", "noise.png", "-p", "1,1"], 1, "noise.png"),
+        (&["segment", "half.jpg", "-p", "1,1"], 1, "half.jpg"),
+        (&["segment", &scene], 1, "--point"),
+        (&["segment", &scene, "-p", "5000,1"], 1, "outside"),
+        (&["segment", &scene, "-p", "-3,1"], 1, "outside"),
+        (&["segment", &scene, "-p", "nan,1"], 1, "outside"),
+        (&["segment", &scene, "-b", "50,50,50,90"], 1, "box"),
+        (&["segment", &scene, "-p", "1,1", "--model", "no-such-model"], 1, "no-such-model"),
+        (&["segment", &scene, "-p", "1,1", "--size", "100"], 1, "multiples of 32"),
+        (&["segment", &scene, "-p", "1,1", "-m", "bad.npy"], 1, "bad.npy"),
+        (&["segment", &scene, "-p", "1,1", "-o", "file/below"], 1, "file/below"),
+        (&["segment", &scene, "-p", "1;1"], 2, "320,240"),
+    ];
+    for (arguments, status, word) in cases {
+        let output = cutout(arguments, folder.path());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {message}");
+        assert!(message.contains(word), "{arguments:?} should say '{word}': {message}");
+        assert!(!message.contains("panicked"), "{message}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["bad.npy", "empty.jpg", "file", "half.jpg", "noise.png"]);
+}

@@ -1,0 +1,58 @@
+//! The sample scene as tests use it: the photo in `assets/` and the objects in it.
+
+use std::path::PathBuf;
+
+use cutout::photo::Photo;
+use cutout_runtime::{BBox, CocoRle, Mask, Point};
+use serde_json::Value;
+
+use crate::root;
+
+/// An object of the sample scene.
+pub struct SceneObject {
+    /// What it is.
+    pub name: String,
+    /// Its exact mask.
+    pub mask: Mask,
+    /// The box around the mask.
+    pub bbox: BBox,
+    /// The pixel deepest inside it.
+    pub point: Point,
+}
+
+/// The file of the photo.
+pub fn scene_path() -> PathBuf {
+    root().join("assets/scene.jpg")
+}
+
+/// The photo.
+///
+/// # Panics
+/// If the repository's own file is damaged.
+pub fn scene_photo() -> Photo {
+    Photo::open(&scene_path()).expect("assets/scene.jpg is part of the repository")
+}
+
+/// The objects in the photo.
+///
+/// # Panics
+/// If the repository's own file is damaged.
+pub fn scene_objects() -> Vec<SceneObject> {
+    let text = std::fs::read_to_string(root().join("assets/scene_masks.json")).expect("assets/scene_masks.json");
+    let file: Value = serde_json::from_str(&text).expect("assets/scene_masks.json is JSON");
+    let objects = file["objects"].as_array().expect("a list of objects");
+    objects.iter().map(object).collect()
+}
+
+fn object(value: &Value) -> SceneObject {
+    let rle: CocoRle = serde_json::from_value(value["rle"].clone()).expect("a COCO RLE");
+    let mask = rle.decode().expect("an RLE of the photo's size");
+    let (x, y, w, h) = mask.bbox().expect("a mask that is not empty");
+    let number = |v: &Value| v.as_f64().expect("a number") as f32;
+    SceneObject {
+        name: value["name"].as_str().expect("a name").to_owned(),
+        bbox: BBox::new(x as f32, y as f32, (x + w) as f32, (y + h) as f32),
+        point: Point::new(number(&value["point"][0]), number(&value["point"][1])),
+        mask,
+    }
+}
