@@ -1,0 +1,234 @@
+//! [`Bundle`]: a model ready for use, its manifest and its weights.
+
+mod convert;
+mod shipped;
+mod write;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::arch::mask_decoder::{DecoderShape, mask_decoder};
+use crate::arch::{InputSize, cutout_s, sam_vit, tiny_vit};
+use crate::checkpoint::StateDict;
+use crate::digest::{Sha256Stream, sha256, sha256_file};
+use crate::error::{Error, Result};
+use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, WEIGHTS_FILE};
+use crate::onnx::{Dim, OnnxModel};
+use crate::spec::{Architecture, Normalization};
+
+/// Largest manifest that is read, in bytes.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+/// Digits of the weights' hash in a bundle's id.
+const ID_DIGITS: usize = 12;
+
+/// A model ready for use: a folder with `manifest.json` and `weights.safetensors`, or the same two built into the
+/// program, or weights in memory.
+///
+/// Weights in a folder are read by memory map: opening costs no more than the headers, whatever the size.
+#[derive(Clone)]
+pub struct Bundle {
+    manifest: Manifest,
+    weights: StateDict,
+    origin: Origin,
+    digest: OnceLock<String>,
+}
+
+/// Where the bytes of a bundle are.
+#[derive(Clone)]
+enum Origin {
+    Folder(PathBuf),
+    BuiltIn(&'static [u8]),
+    Memory,
+}
+
+impl Bundle {
+    /// Opens the bundle in a folder. Sizes of files are checked, hashes are not: that is [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// `Io` if a file cannot be read, `Malformed` if the manifest or the weights are damaged or of another size than the
+    /// manifest says.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST_FILE);
+        let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
+        if length > MANIFEST_LIMIT {
+            return Err(Error::malformed(format!("{}: {length} bytes are too many for a manifest", path.display())));
+        }
+        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let manifest =
+            Manifest::from_json(&text).map_err(|e| Error::malformed(format!("{}: {e}", folder.display())))?;
+        for file in &manifest.files {
+            check_size(&folder.join(&file.name), file)?;
+        }
+        weights_entry(&manifest).map_err(|e| Error::malformed(format!("{}: {e}", folder.display())))?;
+        let weights = StateDict::open(folder.join(WEIGHTS_FILE))?;
+        Ok(Bundle { manifest, weights, origin: Origin::Folder(folder.into()), digest: OnceLock::new() })
+    }
+
+    /// Opens a manifest and weights that are built into the program.
+    ///
+    /// # Errors
+    /// `Malformed` as [`open`](Self::open).
+    pub fn from_static(manifest: &'static [u8], weights: &'static [u8]) -> Result<Self> {
+        let manifest = Manifest::from_json(manifest)?;
+        let entry = weights_entry(&manifest)?;
+        if entry.bytes != weights.len() as u64 {
+            return Err(wrong_size(WEIGHTS_FILE, weights.len() as u64, entry.bytes));
+        }
+        let state = StateDict::from_safetensors_static(weights)?;
+        Ok(Bundle { manifest, weights: state, origin: Origin::BuiltIn(weights), digest: OnceLock::new() })
+    }
+
+    /// A bundle of weights in memory, such as stand-in weights. What a checkpoint holds beside the network's own tensors
+    /// (training counters, pixel statistics) is left out.
+    pub fn from_parts(mut manifest: Manifest, weights: &StateDict) -> Result<Self> {
+        let weights = convert::network_tensors(weights)?;
+        manifest.files.clear();
+        manifest.parameters = weights.parameter_count() as u64;
+        Ok(Bundle { manifest, weights, origin: Origin::Memory, digest: OnceLock::new() })
+    }
+
+    /// Checks every file against the manifest's hashes, reading all bytes.
+    ///
+    /// # Errors
+    /// `Malformed` if a size or hash differs, naming the file and both hashes; `Io` if a file cannot be read.
+    pub fn verify(&self) -> Result<()> {
+        let check = |name: &str, actual: String, entry: &FileEntry| {
+            if actual == entry.sha256 {
+                return Ok(());
+            }
+            Err(Error::malformed(format!("{name}: sha256 is {actual}, the manifest says {}", entry.sha256)))
+        };
+        match &self.origin {
+            Origin::Folder(folder) => self.manifest.files.iter().try_for_each(|entry| {
+                let path = folder.join(&entry.name);
+                check_size(&path, entry)?;
+                check(&path.display().to_string(), sha256_file(&path)?, entry)
+            }),
+            Origin::BuiltIn(bytes) => check(WEIGHTS_FILE, sha256(bytes), weights_entry(&self.manifest)?),
+            Origin::Memory => Ok(()),
+        }
+    }
+
+    /// Checks that the weights are complete and of the right shapes, by building both graphs.
+    ///
+    /// # Errors
+    /// `Mismatch`, naming the tensor.
+    pub fn check_architecture(&self) -> Result<()> {
+        let InputSize { height, width } = self.input_size();
+        self.image_encoder_onnx(self.input_size())?;
+        let embedding = (height / 16, width / 16);
+        self.mask_decoder_onnx(DecoderShape { prompts: Dim::Fixed(1), points: Dim::Fixed(1), embedding })?;
+        Ok(())
+    }
+
+    /// Everything about the model but its weights.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Adds a measured figure to the manifest.
+    pub fn insert_metric(&mut self, name: impl Into<String>, value: f64) {
+        self.manifest.metrics.insert(name.into(), value);
+    }
+
+    /// Short name of the model.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// `NAME@` and the first 12 digits of the hash of the weights: equal ids give equal answers.
+    ///
+    /// For weights in memory the hash is of names, shapes and values, and is computed at the first call.
+    pub fn id(&self) -> String {
+        let digest = self.digest.get_or_init(|| match self.manifest.file(WEIGHTS_FILE) {
+            Some(entry) => entry.sha256.clone(),
+            None => content_digest(&self.weights),
+        });
+        format!("{}@{}", self.manifest.name, digest.get(..ID_DIGITS).unwrap_or(digest))
+    }
+
+    /// Which network the weights belong to.
+    pub fn architecture(&self) -> Architecture {
+        self.manifest.architecture
+    }
+
+    /// What the image is normalised with.
+    pub fn normalization(&self) -> Normalization {
+        self.manifest.normalization
+    }
+
+    /// Input size that the model was made for, in model pixels.
+    pub fn input_size(&self) -> InputSize {
+        self.manifest.input_size
+    }
+
+    /// The weights, under the names of the official state dict.
+    pub fn weights(&self) -> &StateDict {
+        &self.weights
+    }
+
+    /// The folder that the bundle was opened from, if it was.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Folder(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
+    /// The image encoder as ONNX, for one input size. Inputs and outputs are those of its builder in
+    /// [`arch`](crate::arch).
+    ///
+    /// # Errors
+    /// `Mismatch` if the architecture cannot be built at that size or a tensor is missing or of another shape.
+    pub fn image_encoder_onnx(&self, input: InputSize) -> Result<OnnxModel> {
+        match self.architecture() {
+            Architecture::MobileSam => tiny_vit::image_encoder(&self.weights, input),
+            Architecture::SamVit => sam_vit::image_encoder(&self.weights, input),
+            Architecture::CutoutS => cutout_s::image_encoder(&self.weights, input),
+        }
+    }
+
+    /// The prompt encoder and mask decoder as one ONNX graph, see [`mask_decoder`].
+    ///
+    /// # Errors
+    /// `Mismatch` if a tensor is missing or of another shape.
+    pub fn mask_decoder_onnx(&self, shape: DecoderShape) -> Result<OnnxModel> {
+        mask_decoder(&self.weights, shape)
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("manifest", &self.manifest)
+            .field("tensors", &self.weights.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn weights_entry(manifest: &Manifest) -> Result<&FileEntry> {
+    manifest.file(WEIGHTS_FILE).ok_or_else(|| Error::malformed(format!("{MANIFEST_FILE} does not list {WEIGHTS_FILE}")))
+}
+
+fn check_size(path: &Path, entry: &FileEntry) -> Result<()> {
+    let actual = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if actual == entry.bytes { Ok(()) } else { Err(wrong_size(&path.display().to_string(), actual, entry.bytes)) }
+}
+
+fn wrong_size(name: &str, actual: u64, expected: u64) -> Error {
+    Error::malformed(format!("{name} has {actual} bytes, the manifest says {expected}"))
+}
+
+/// SHA-256 over names, shapes and float32 values. A tensor that cannot be read contributes its name only.
+fn content_digest(weights: &StateDict) -> String {
+    let mut digest = Sha256Stream::new();
+    for name in weights.names() {
+        digest.update(name.as_bytes());
+        let Ok(values) = weights.to_f32(name) else { continue };
+        digest.update(format!("{:?}", values.shape()).as_bytes());
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        digest.update(&bytes);
+    }
+    digest.finish()
+}

@@ -1,0 +1,268 @@
+//! Reads and writes `.safetensors` (format: <https://github.com/huggingface/safetensors>): a length, a
+//! JSON header, then the tensors, row-major and little-endian.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use safetensors::tensor::Metadata;
+use serde::Serialize;
+
+use super::refusal::shown;
+use super::state_dict::StateDict;
+use super::storage::Storage;
+use super::tensor::{Dtype, TensorData, row_major};
+use crate::error::{Error, Result};
+
+/// Bytes of the length before the header.
+const LENGTH: usize = 8;
+/// Longest header that the format allows.
+const MAX_HEADER: usize = 100_000_000;
+const METADATA: &str = "__metadata__";
+/// Most unfinished files beside one destination.
+const MAX_PARTS: u32 = 1000;
+
+/// Reads the header; the tensors stay ranges of `file`.
+///
+/// # Errors
+/// `Malformed` if the file is damaged, has element types that Cutout does not read, or is of another
+/// kind.
+pub(crate) fn read(file: &Storage) -> Result<StateDict> {
+    let (header, data) = split(file.bytes()?).ok_or_else(other_kind)?;
+    let first = LENGTH + header.len();
+    let header: Metadata = serde_json::from_slice(header)
+        .map_err(|e| Error::malformed(format!("the safetensors header is damaged: {e}")))?;
+    if header.data_len() != data.len() {
+        return Err(Error::malformed(format!(
+            "the file is incomplete or damaged: its header describes {} bytes of tensors, it has {}",
+            header.data_len(),
+            data.len()
+        )));
+    }
+    let mut out = StateDict::new();
+    for (name, info) in header.tensors() {
+        let dtype = dtype(info.dtype).ok_or_else(|| {
+            Error::malformed(format!("element type {} is not supported", info.dtype)).about_tensor(&shown(&name))
+        })?;
+        let (start, end) = info.data_offsets;
+        let range = first.checked_add(start).zip(first.checked_add(end));
+        let storage = range.and_then(|(start, end)| file.slice(start..end));
+        let storage =
+            storage.ok_or_else(|| Error::malformed("reaches outside the file").about_tensor(&shown(&name)))?;
+        let (shape, strides) = (info.shape.clone(), row_major(&info.shape));
+        out.insert_stored(name, TensorData { dtype, shape, strides, offset: 0, storage })?;
+    }
+    for (key, value) in header.metadata().iter().flatten() {
+        out.insert_metadata(key, value);
+    }
+    Ok(out)
+}
+
+/// Whether a file begins with a safetensors header.
+pub(crate) fn has_header(bytes: &[u8]) -> bool {
+    split(bytes).is_some()
+}
+
+/// The header and the tensors.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<LENGTH>()?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|n| *n <= MAX_HEADER)?;
+    rest.split_at_checked(len).filter(|(header, _)| header.first() == Some(&b'{'))
+}
+
+/// The error for a file of an unknown format.
+pub(crate) fn other_kind() -> Error {
+    Error::malformed("the file is neither a checkpoint of torch.save (zip) nor safetensors, or it is incomplete")
+}
+
+fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
+    Some(match dtype {
+        safetensors::Dtype::F64 => Dtype::F64,
+        safetensors::Dtype::F32 => Dtype::F32,
+        safetensors::Dtype::F16 => Dtype::F16,
+        safetensors::Dtype::BF16 => Dtype::Bf16,
+        safetensors::Dtype::I64 => Dtype::I64,
+        safetensors::Dtype::I32 => Dtype::I32,
+        safetensors::Dtype::I16 => Dtype::I16,
+        safetensors::Dtype::I8 => Dtype::I8,
+        safetensors::Dtype::U8 => Dtype::U8,
+        safetensors::Dtype::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}
+
+fn dtype_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F64 => "F64",
+        Dtype::F32 => "F32",
+        Dtype::F16 => "F16",
+        Dtype::Bf16 => "BF16",
+        Dtype::I64 => "I64",
+        Dtype::I32 => "I32",
+        Dtype::I16 => "I16",
+        Dtype::I8 => "I8",
+        Dtype::U8 => "U8",
+        Dtype::Bool => "BOOL",
+    }
+}
+
+/// Writes tensors of half or single precision, each a name, a shape and its row-major values, as a
+/// `.safetensors` file of `dtype`. Equal contents give equal bytes, whatever the order of the tensors.
+///
+/// The file appears under `path` when it is complete, or not at all.
+///
+/// # Errors
+/// `Mismatch` if `dtype` is neither `F32` nor `F16`, two tensors have the same name, a shape does not
+/// fit its values, or a finite value is beyond the range of `dtype`; `Io` if the file cannot be written.
+pub fn write_safetensors<'a, T: Copy + Into<f32> + 'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [T])>,
+    metadata: &BTreeMap<String, String>,
+    dtype: Dtype,
+    path: &Path,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    for (name, shape, values) in tensors {
+        if shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) != Some(values.len()) {
+            let what = format!("shape {shape:?} does not fit {} values", values.len());
+            return Err(Error::mismatch(what).about_tensor(name));
+        }
+        entries.push(Entry { name, dtype, shape, content: values });
+    }
+    write(entries, metadata, dtype, path, |values, out| encode(values.iter().map(|v| (*v).into()), dtype, out))
+}
+
+/// [`StateDict::write_safetensors`].
+pub(crate) fn write_state_dict(weights: &StateDict, dtype: Dtype, path: &Path) -> Result<()> {
+    let mut entries = Vec::new();
+    for name in weights.names() {
+        let Some(tensor) = weights.get(name) else { continue };
+        let dtype = if tensor.dtype().is_float() { dtype } else { tensor.dtype() };
+        entries.push(Entry { name, dtype, shape: tensor.shape(), content: tensor });
+    }
+    write(entries, weights.metadata(), dtype, path, |tensor, out| {
+        if tensor.dtype().is_float() {
+            return encode(tensor.to_f32()?.iter().copied(), dtype, out);
+        }
+        out.extend_from_slice(&tensor.row_major_bytes()?);
+        Ok(())
+    })
+}
+
+struct Entry<'a, C> {
+    name: &'a str,
+    dtype: Dtype,
+    shape: &'a [usize],
+    content: C,
+}
+
+/// One entry of the header, in the order and under the names of the format.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum HeaderEntry<'a> {
+    Metadata(&'a BTreeMap<String, String>),
+    Tensor { dtype: &'static str, shape: &'a [usize], data_offsets: [usize; 2] },
+}
+
+/// Appends values in the element type of the file.
+fn encode(values: impl Iterator<Item = f32>, dtype: Dtype, out: &mut Vec<u8>) -> Result<()> {
+    for value in values {
+        if dtype == Dtype::F16 {
+            let half = f16::from_f32(value);
+            if value.is_finite() && half.is_infinite() {
+                return Err(Error::mismatch(format!("{value} is beyond the range of half precision")));
+            }
+            out.extend_from_slice(&half.to_le_bytes());
+        } else {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn write<C: Copy>(
+    mut entries: Vec<Entry<'_, C>>,
+    metadata: &BTreeMap<String, String>,
+    dtype: Dtype,
+    path: &Path,
+    content: impl Fn(C, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    if !matches!(dtype, Dtype::F32 | Dtype::F16) {
+        return Err(Error::mismatch(format!("weights are written as F32 or F16, not {dtype:?}")));
+    }
+    // Wide elements first, so that each tensor is aligned to its element.
+    entries.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(b.name)));
+    let mut header = BTreeMap::new();
+    if !metadata.is_empty() {
+        header.insert(METADATA, HeaderEntry::Metadata(metadata));
+    }
+    let mut end = 0usize;
+    for entry in &entries {
+        let start = end;
+        end += entry.shape.iter().product::<usize>() * entry.dtype.size();
+        let (dtype, shape, data_offsets) = (dtype_name(entry.dtype), entry.shape, [start, end]);
+        let described = HeaderEntry::Tensor { dtype, shape, data_offsets };
+        if entry.name == METADATA || header.insert(entry.name, described).is_some() {
+            return Err(Error::mismatch("the name is taken").about_tensor(entry.name));
+        }
+    }
+    let mut header = serde_json::to_vec(&header).map_err(|e| Error::io(path, e.into()))?;
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+
+    let part = PartFile::create(path)?;
+    let mut file = BufWriter::new(&part.file);
+    let failed = |e| Error::io(&part.path, e);
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
+    file.write_all(&header).map_err(failed)?;
+    let mut buffer = Vec::new();
+    for entry in &entries {
+        buffer.clear();
+        content(entry.content, &mut buffer).map_err(|e| e.about_tensor(entry.name))?;
+        file.write_all(&buffer).map_err(failed)?;
+    }
+    file.flush().map_err(failed)?;
+    drop(file);
+    part.publish(path)
+}
+
+/// A file beside its destination that is removed again unless it is published.
+struct PartFile {
+    file: File,
+    path: PathBuf,
+    published: bool,
+}
+
+impl PartFile {
+    fn create(destination: &Path) -> Result<Self> {
+        let Some(name) = destination.file_name() else {
+            return Err(Error::io(destination, io::Error::new(io::ErrorKind::InvalidInput, "names no file")));
+        };
+        let mut attempt = 0;
+        loop {
+            let mut name = name.to_owned();
+            name.push(format!(".{}-{attempt}.part", std::process::id()));
+            let path = destination.with_file_name(name);
+            match File::create_new(&path) {
+                Ok(file) => return Ok(PartFile { file, path, published: false }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < MAX_PARTS => attempt += 1,
+                Err(e) => return Err(Error::io(destination, e)),
+            }
+        }
+    }
+
+    fn publish(mut self, destination: &Path) -> Result<()> {
+        self.file.sync_all().map_err(|e| Error::io(&self.path, e))?;
+        std::fs::rename(&self.path, destination).map_err(|e| Error::io(destination, e))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

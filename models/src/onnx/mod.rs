@@ -1,0 +1,63 @@
+//! ONNX files: the schema, a graph builder, and writing to disk.
+
+mod builder;
+mod external;
+pub mod proto;
+mod tensor;
+
+pub use builder::{Attr, ConvSpec, Dim, GraphBuilder, OPSET, Value};
+use prost::Message;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// A finished ONNX model.
+#[derive(Clone, Debug)]
+pub struct OnnxModel {
+    proto: proto::ModelProto,
+}
+
+impl OnnxModel {
+    pub(crate) fn new(proto: proto::ModelProto) -> Self {
+        OnnxModel { proto }
+    }
+
+    /// Adds a key-value pair to the model's metadata.
+    pub fn with_metadata(mut self, key: &str, value: &str) -> Self {
+        self.proto.metadata_props.push(proto::StringStringEntryProto { key: key.into(), value: value.into() });
+        self
+    }
+
+    /// The protobuf message.
+    pub fn proto(&self) -> &proto::ModelProto {
+        &self.proto
+    }
+
+    /// Names of the graph's inputs, in order.
+    pub fn input_names(&self) -> impl Iterator<Item = &str> {
+        self.proto.graph.iter().flat_map(|g| &g.input).map(|i| i.name.as_str())
+    }
+
+    /// Names of the graph's outputs, in order.
+    pub fn output_names(&self) -> impl Iterator<Item = &str> {
+        self.proto.graph.iter().flat_map(|g| &g.output).map(|o| o.name.as_str())
+    }
+
+    /// The bytes of a self-contained `.onnx` file. Readers take no more than 2 GB of them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.proto.encode_to_vec()
+    }
+
+    /// Writes the model to `path`.
+    ///
+    /// Weights above 1.5 GB go to `<stem>.onnx.data` beside it, since a protobuf message stops at 2 GB.
+    ///
+    /// # Errors
+    /// `Io` if a file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        if external::weight_bytes(&self.proto) > external::THRESHOLD {
+            return external::write(&self.proto, path);
+        }
+        std::fs::write(path, self.to_bytes()).map_err(|e| Error::io(path, e))
+    }
+}
