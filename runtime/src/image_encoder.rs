@@ -1,0 +1,35 @@
+//! [`ImageEncoder`]: the heavy half, one run per image.
+
+use cutout_models::Bundle;
+use cutout_models::arch::InputSize;
+
+use crate::engine::{Network, Tensor, Threads};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The image encoder of a model at one input size.
+#[derive(Clone)]
+pub(crate) struct ImageEncoder {
+    network: Network,
+}
+
+impl ImageEncoder {
+    pub(crate) fn load(bundle: &Bundle, input: InputSize, threads: &Threads) -> Result<Self> {
+        let onnx = bundle.image_encoder_onnx(input)?;
+        Ok(ImageEncoder { network: Network::load("image encoder", &onnx, threads)? })
+    }
+
+    /// Encodes a normalised, zero-padded image `[1, 3, H, W]`. Returns the features `[1, 256, H/16, W/16]` and, for
+    /// models that have them, the high-resolution features `[1, 32, H/4, W/4]` and `[1, 64, H/8, W/8]`.
+    ///
+    /// # Errors
+    /// `Engine` if the image is of another shape or the network gives values that are not finite.
+    pub(crate) fn encode(&self, image: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut outputs = self.network.run(&[("image", image)])?.into_iter();
+        let features =
+            outputs.next().ok_or_else(|| Error::new(ErrorKind::Engine, "the image encoder has no output"))?;
+        if features.values().iter().any(|v| !v.is_finite()) {
+            return Err(Error::new(ErrorKind::Engine, "the image encoder gave values that are not finite"));
+        }
+        Ok((features, outputs.collect()))
+    }
+}

@@ -1,0 +1,150 @@
+//! [`Model`]: a bundle made ready to run on this machine.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cutout_models::arch::InputSize;
+use cutout_models::{Bundle, Normalization};
+
+use crate::embedding::ImageEmbedding;
+use crate::engine::Threads;
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Size;
+use crate::image_encoder::ImageEncoder;
+use crate::input_shape::InputShape;
+use crate::mask_decoder::MaskDecoder;
+
+/// How to load a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModelOptions {
+    /// Input size in model pixels; `None` takes the bundle's default.
+    pub input: Option<InputShape>,
+    /// Worker threads; 0 means one for each core that this process may use.
+    pub threads: usize,
+}
+
+/// An image encoder and a mask decoder, ready to run. Cheap to clone; safe to share between threads.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    bundle: Bundle,
+    id: String,
+    input: InputShape,
+    threads: Threads,
+    /// The networks by input size, the last used first.
+    stages: Mutex<Vec<(InputSize, Stages)>>,
+}
+
+/// The networks for one input size.
+#[derive(Clone)]
+pub(crate) struct Stages {
+    pub(crate) image_encoder: ImageEncoder,
+    pub(crate) mask_decoder: MaskDecoder,
+}
+
+impl Model {
+    /// Input sizes whose networks are kept at once. A camera needs one.
+    const KEPT_SIZES: usize = 4;
+
+    /// Takes a bundle. Networks of a fixed input size are built and optimised here; where the input fits the image,
+    /// they are built when the first image of a size comes, or by [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// `ModelMismatch` if the weights do not fit the architecture or the input size is one that it cannot take,
+    /// `Engine` if a network cannot be prepared.
+    pub fn load(bundle: Bundle, options: ModelOptions) -> Result<Self> {
+        let default = bundle.input_size();
+        let input = options.input.unwrap_or_else(|| match bundle.architecture().fits_images() {
+            true => InputShape::Fit(default.width.max(default.height)),
+            false => InputShape::Fixed(default),
+        });
+        input.largest().multiple_of(bundle.architecture().size_multiple())?;
+        let threads = Threads::new(options.threads)?;
+        let id = bundle.id();
+        let model = Model { inner: Arc::new(Inner { bundle, id, input, threads, stages: Mutex::default() }) };
+        if let InputShape::Fixed(size) = input {
+            model.stages(size)?;
+        }
+        Ok(model)
+    }
+
+    /// Builds the networks for images of size `image`, so that the first of them takes no longer than the next.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn prepare(&self, image: Size) -> Result<()> {
+        self.stages(self.input_for(image)).map(drop)
+    }
+
+    /// The model's id: its name and the start of its weights' sha256.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The bundle that it was loaded from.
+    pub fn bundle(&self) -> &Bundle {
+        &self.inner.bundle
+    }
+
+    /// How the input size follows from the image.
+    pub fn input_shape(&self) -> InputShape {
+        self.inner.input
+    }
+
+    /// The input size, in model pixels, for an image of size `image`.
+    pub fn input_for(&self, image: Size) -> InputSize {
+        self.inner.input.for_image(image)
+    }
+
+    /// Mean and standard deviation that preprocessing takes out, in grey levels.
+    pub fn normalization(&self) -> Normalization {
+        self.inner.bundle.normalization()
+    }
+
+    /// The pool that all stages compute on.
+    pub fn threads(&self) -> &Threads {
+        &self.inner.threads
+    }
+
+    /// The networks for an input size, built if they are not at hand.
+    pub(crate) fn stages(&self, size: InputSize) -> Result<Stages> {
+        let inner = &self.inner;
+        let mut kept = inner.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.iter().position(|(s, _)| *s == size) {
+            kept[..=at].rotate_right(1);
+            return Ok(kept[0].1.clone());
+        }
+        let image_encoder = ImageEncoder::load(&inner.bundle, size, &inner.threads)?;
+        let grid = (size.height / 16, size.width / 16);
+        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, &inner.threads)?;
+        let stages = Stages { image_encoder, mask_decoder };
+        kept.truncate(Self::KEPT_SIZES - 1);
+        kept.insert(0, (size, stages.clone()));
+        Ok(stages)
+    }
+
+    /// Checks that an embedding comes from this model at the input size that this model has for its image.
+    ///
+    /// # Errors
+    /// `ModelMismatch`, naming both models or both sizes.
+    pub fn accepts(&self, embedding: &ImageEmbedding) -> Result<()> {
+        let (mine, theirs) = (self.id(), embedding.model_id());
+        if mine != theirs {
+            return Err(Error::new(
+                ErrorKind::ModelMismatch,
+                format!("the embedding was made by {theirs}, this model is {mine}: encode the image again"),
+            ));
+        }
+        let input = self.input_for(embedding.image_size());
+        let (input, made) = (Size::new(input.width, input.height), embedding.transform().model_size());
+        if input != made {
+            return Err(Error::new(
+                ErrorKind::ModelMismatch,
+                format!("the embedding was made at {made}, this model runs at {input}: load it with that input size"),
+            ));
+        }
+        Ok(())
+    }
+}

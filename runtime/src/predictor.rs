@@ -1,0 +1,202 @@
+//! [`Predictor`]: the facade. Set an image, then prompt it as often as you like.
+
+use std::time::Instant;
+
+use cutout_models::arch::InputSize;
+
+use crate::embedding::ImageEmbedding;
+use crate::engine::Tensor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Size;
+use crate::image::ImageView;
+use crate::mask::Mask;
+use crate::mask_decoder::DecodedPrompt;
+use crate::model::Model;
+use crate::postprocess::{Upscaler, stability_score};
+use crate::preprocess::Preprocessor;
+use crate::prompt::{LowResLogits, Prompt};
+use crate::timings::StageTimings;
+
+/// Logits above this belong to the mask.
+pub const MASK_THRESHOLD: f32 = 0.0;
+
+/// What to answer a prompt with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictOptions {
+    /// Three masks (whole, part, subpart) for a prompt that may mean several things, instead of one.
+    pub multimask: bool,
+}
+
+/// One mask of an answer.
+#[derive(Clone, Debug)]
+pub struct ScoredMask {
+    /// The mask, in image pixels.
+    pub mask: Mask,
+    /// The model's own estimate of the mask's IoU with what was meant; about 0 to 1, not clamped.
+    pub predicted_iou: f32,
+    /// IoU of the masks at logits +1 and -1: how little the outline depends on the threshold. 0 to 1.
+    pub stability_score: f32,
+    /// The logits at a quarter of the model input, to be given back as the mask of a further prompt.
+    pub low_res_logits: LowResLogits,
+}
+
+/// The answer to one prompt.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// One mask, or three with [`PredictOptions::multimask`]; never empty.
+    pub masks: Vec<ScoredMask>,
+    /// Time that this prompt took; a batch shares its decoding time equally.
+    pub timings: StageTimings,
+}
+
+impl Prediction {
+    /// The mask of the highest predicted IoU.
+    pub fn best(&self) -> &ScoredMask {
+        let first = &self.masks[0];
+        self.masks.iter().fold(first, |best, m| if m.predicted_iou > best.predicted_iou { m } else { best })
+    }
+}
+
+/// Holds an image's embedding and answers prompts about it, as `SamPredictor` of the official code.
+pub struct Predictor {
+    model: Model,
+    /// With the input size that it is for.
+    preprocessor: Option<(Size, Preprocessor)>,
+    input: Vec<f32>,
+    upscaler: Upscaler,
+    logits: Vec<f32>,
+    embedding: Option<ImageEmbedding>,
+    timings: StageTimings,
+}
+
+impl Predictor {
+    /// A predictor without an image.
+    pub fn new(model: Model) -> Self {
+        Predictor {
+            model,
+            preprocessor: None,
+            input: Vec::new(),
+            upscaler: Upscaler::new(),
+            logits: Vec::new(),
+            embedding: None,
+            timings: StageTimings::default(),
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Preprocesses and encodes an image; prompts refer to it from now on.
+    ///
+    /// # Errors
+    /// `InvalidImage` if the image cannot be preprocessed, `Engine` if encoding fails. The earlier image, if any, is
+    /// gone in either case.
+    pub fn set_image(&mut self, image: &ImageView<'_>) -> Result<&ImageEmbedding> {
+        self.embedding = None;
+        self.timings = StageTimings::default();
+        let size = self.model.input_for(image.size());
+        let stages = self.model.stages(size)?;
+        let start = Instant::now();
+        let model_size = Size::new(size.width, size.height);
+        let normalization = self.model.normalization();
+        self.preprocessor.take_if(|(made_for, _)| *made_for != model_size);
+        let (_, preprocessor) =
+            self.preprocessor.get_or_insert_with(|| (model_size, Preprocessor::new(model_size, normalization)));
+        let buffer = &mut self.input;
+        let transform = self.model.threads().install(|| preprocessor.run(image, buffer))?;
+        let input = Tensor::new([1, 3, size.height, size.width], std::mem::take(&mut self.input))?;
+        self.timings.preprocess = start.elapsed();
+        let start = Instant::now();
+        let encoded = stages.image_encoder.encode(&input);
+        self.input = input.into_values();
+        let (features, high_res) = encoded?;
+        self.timings.encode = start.elapsed();
+        let id = self.model.id().to_owned();
+        Ok(self.embedding.insert(ImageEmbedding::new(features, high_res, transform, id)))
+    }
+
+    /// Takes an embedding that was made earlier instead of an image.
+    ///
+    /// # Errors
+    /// `ModelMismatch` if another model or another input size made it.
+    pub fn set_embedding(&mut self, embedding: ImageEmbedding) -> Result<()> {
+        self.model.accepts(&embedding)?;
+        self.timings = StageTimings::default();
+        self.embedding = Some(embedding);
+        Ok(())
+    }
+
+    /// The embedding that prompts refer to.
+    pub fn embedding(&self) -> Option<&ImageEmbedding> {
+        self.embedding.as_ref()
+    }
+
+    /// Time that [`set_image`](Self::set_image) took, in its two stages.
+    pub fn image_timings(&self) -> StageTimings {
+        self.timings
+    }
+
+    /// Answers one prompt.
+    ///
+    /// # Errors
+    /// `InvalidPrompt` if no image is set, or the prompt is empty, not finite or outside the image; `Engine` if
+    /// decoding fails.
+    pub fn predict(&mut self, prompt: &Prompt, options: &PredictOptions) -> Result<Prediction> {
+        let mut answers = self.predict_batch(std::slice::from_ref(prompt), options)?;
+        answers.pop().ok_or_else(|| Error::new(ErrorKind::Engine, "the prompt was not answered"))
+    }
+
+    /// Answers several prompts about the same image, each for itself, sharing runs of the decoder.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); one bad prompt fails the batch, and the error says which.
+    pub fn predict_batch(&mut self, prompts: &[Prompt], options: &PredictOptions) -> Result<Vec<Prediction>> {
+        let embedding = self.embedding.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidPrompt, "no image is set: call set_image or set_embedding first")
+        })?;
+        let mut inputs = Vec::with_capacity(prompts.len());
+        for (index, prompt) in prompts.iter().enumerate() {
+            prompt.validate(embedding.image_size()).map_err(|e| match prompts.len() {
+                1 => e,
+                n => Error::new(e.kind(), format!("prompt {} of {n}: {e}", index + 1)),
+            })?;
+            inputs.push((prompt.to_model(embedding.transform()), prompt.mask.as_ref()));
+        }
+        let size = embedding.transform().model_size();
+        let stages = self.model.stages(InputSize::new(size.height, size.width))?;
+        let start = Instant::now();
+        let decoded = stages.mask_decoder.decode(embedding, &inputs)?;
+        let decode = start.elapsed() / prompts.len().max(1) as u32;
+        let mut answers = Vec::with_capacity(decoded.len());
+        for answer in decoded {
+            let start = Instant::now();
+            let (upscaler, logits) = (&mut self.upscaler, &mut self.logits);
+            let masks = self.model.threads().install(|| finish(answer, embedding, options, upscaler, logits))?;
+            let timings = StageTimings { decode, postprocess: start.elapsed(), ..StageTimings::default() };
+            answers.push(Prediction { masks, timings });
+        }
+        Ok(answers)
+    }
+}
+
+fn finish(
+    answer: DecodedPrompt,
+    embedding: &ImageEmbedding,
+    options: &PredictOptions,
+    upscaler: &mut Upscaler,
+    logits: &mut Vec<f32>,
+) -> Result<Vec<ScoredMask>> {
+    let wanted = if options.multimask { 1..4 } else { 0..1 };
+    let tokens = answer.logits.into_iter().zip(answer.predicted_iou).enumerate();
+    tokens
+        .filter(|(token, _)| wanted.contains(token))
+        .map(|(_, (low_res_logits, predicted_iou))| {
+            upscaler.run(&low_res_logits, embedding.transform(), logits)?;
+            let mask = Mask::from_logits(embedding.image_size(), logits, MASK_THRESHOLD)?;
+            let stability_score = stability_score(logits, MASK_THRESHOLD, 1.0);
+            Ok(ScoredMask { mask, predicted_iou, stability_score, low_res_logits })
+        })
+        .collect()
+}
