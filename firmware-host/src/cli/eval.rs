@@ -1,0 +1,156 @@
+//! `cutout eval`: the accuracy of a model on annotated images.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, evaluate};
+use cutout_runtime::{InputShape, Model, ModelOptions, Predictor, Size};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::values::{SizeArg, parse_size};
+use crate::model_source::load_bundle;
+use crate::photo::Photo;
+
+/// What `cutout eval --help` says after the options.
+const MORE: &str = "\
+The folder:
+  DIR/<source>/annotations.jsonl.gz   (or annotations.jsonl), one JSON object per image:
+      {\"file\": \"images/a.jpg\", \"width\": 640, \"height\": 480, \"split\": \"heldout\",
+       \"segments\": [{\"rle\": {\"size\": [480, 640], \"counts\": \"...\"}}, ...]}
+  DIR/<source>/images/...             JPEG, PNG, WebP, BMP or PNM
+  DIR may be a single source, too. rle is COCO's, compressed or not. A line without a split
+  belongs to every split. Bad lines, images and masks are left out, counted and named.
+
+The figures, mean intersection over union (IoU, 0 to 1) with the annotated mask:
+  box           prompted by the exact box of the mask, one mask asked for
+  point_best    prompted by the point deepest inside the mask, three masks asked for: the truly best
+  point_chosen  the same three: the one that the model itself thinks best
+  clicks3       after three clicks: that point, then each time the deepest point of what is wrong,
+                whichever is larger, the missed or the superfluous part; the last answer goes along
+  clicks5       after five such clicks
+  Each source counts the mean over its objects; overall is the mean over sources.
+
+Examples:
+  cutout eval data                            everything held out, the default model
+  cutout eval data --limit 40                 forty objects a source, a first impression
+  cutout eval data --source coco --json       one source, for a program to read
+  cutout eval data --baseline                 the filled box: what a model has to beat";
+
+/// Measure a model's accuracy on a folder of annotated images.
+///
+/// Asks the model about every annotated object by box, by point and by corrective clicks, and prints the mean IoU per
+/// source and overall. Results go to standard output, progress to standard error.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = MORE)]
+pub(super) struct EvalArgs {
+    /// Folder with one folder per source, or a single source
+    dir: PathBuf,
+    /// Model by name, or the folder of a bundle [default: the shipped model]
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
+    #[arg(long, value_name = "SIDE|HxW", value_parser = parse_size)]
+    size: Option<SizeArg>,
+    /// Which split of the annotations to take
+    #[arg(long, value_name = "NAME", default_value = "heldout")]
+    split: String,
+    /// Only these sources, by the names of their folders; may be repeated
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    source: Vec<String>,
+    /// At most N objects of each source, drawn at random but always the same ones for a seed; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    limit: usize,
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print JSON: {"overall": {...}, "sources": {NAME: {...}}, ...}
+    #[arg(long)]
+    json: bool,
+    /// Threads to compute on; 0 for one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Score the filled box instead of a model (a point or click is answered by the whole image)
+    #[arg(long, conflicts_with_all = ["model", "size", "threads"])]
+    baseline: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the folder is no data set or holds nothing of what is asked for, the model cannot be loaded or fails, or no
+/// object could be scored.
+pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
+    let selection = Selection {
+        split: args.split,
+        sources: args.source,
+        limit: (args.limit > 0).then_some(args.limit),
+        seed: args.seed,
+    };
+    let dataset = Dataset::open(&args.dir, selection)?;
+    let mut bar = Bar::new(dataset.objects());
+    let (evaluation, name) = if args.baseline {
+        (evaluate(&dataset, &mut FilledBox::default(), &decode, &mut bar)?, "filled box".to_owned())
+    } else {
+        let bundle = load_bundle(args.model.as_deref())?;
+        let input = args.size.map(|size| size.shape(bundle.architecture()));
+        let model = Model::load(bundle, ModelOptions { input, threads: args.threads })?;
+        let at = match model.input_shape() {
+            InputShape::Fixed(size) => size.to_string(),
+            InputShape::Fit(side) => format!("{side}, fitted"),
+        };
+        let name = format!("{} at {at}", model.id());
+        (evaluate(&dataset, &mut Predictor::new(model), &decode, &mut bar)?, name)
+    };
+    bar.0.finish_and_clear();
+    if args.json {
+        // The table tells these itself.
+        let mut stderr = std::io::stderr().lock();
+        for (reason, count, examples) in evaluation.skipped.iter() {
+            writeln!(stderr, "left out: {count} {}; for instance {}", reason.describe(), examples.join("; "))?;
+        }
+    }
+    let report = Report::new(&evaluation, &dataset.selection, name).with_context(|| {
+        let first = evaluation.skipped.iter().find_map(|(_, _, examples)| examples.first().cloned());
+        format!("no object could be scored; the first left out: {}", first.unwrap_or_default())
+    })?;
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut stdout, &report)?;
+        writeln!(stdout)?;
+    } else {
+        writeln!(stdout, "{report}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn decode(path: &Path) -> Result<(Vec<u8>, Size), Box<dyn std::error::Error + Send + Sync>> {
+    let photo = Photo::open(path)?;
+    Ok((photo.pixels().to_vec(), photo.size()))
+}
+
+/// A bar on standard error; it draws nothing where that is no terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(objects: usize) -> Self {
+        let bar = ProgressBar::new(objects as u64);
+        let template = "{msg:16} [{bar:32}] {pos}/{len} objects, {per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn source(&mut self, name: &str, _objects: usize) {
+        self.0.set_message(name.to_owned());
+    }
+
+    fn advance(&mut self, objects: usize) {
+        self.0.inc(objects as u64);
+    }
+}

@@ -1,0 +1,211 @@
+//! `cutout models info`.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use cutout_models::arch::InputSize;
+use cutout_models::checkpoint::TensorData;
+use cutout_models::{Architecture, Bundle, Manifest, ModelSpec, Normalization, registry};
+use serde::Serialize;
+
+use super::{State, millions};
+use crate::cache::Cache;
+use crate::cli::print_json;
+use crate::disk::human_bytes;
+use crate::model_source::load_bundle;
+
+/// Tell everything about a model
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Name of a model, folder of a bundle, or checkpoint file
+    #[arg(value_name = "NAME|DIR|FILE")]
+    model: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// List the tensors too
+    #[arg(long)]
+    tensors: bool,
+}
+
+pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
+    let (spec, bundle, state) = match registry::find(&args.model) {
+        Ok(spec) => {
+            let state = State::of(spec, &Cache::of_user()?);
+            let note = match &state {
+                State::Damaged(e) => format!("damaged: {e}"),
+                State::NotPulled => format!("not pulled: `cutout models pull {}`", spec.name),
+                other => other.name().to_owned(),
+            };
+            (Some(spec), state.bundle().cloned(), note)
+        }
+        Err(_) => (None, Some(load_bundle(Some(&args.model))?), "a model of your own".to_owned()),
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        let bundle = bundle.as_ref().map(|b| Stored::of(b, args.tensors));
+        print_json(&mut out, &Info { state, published: spec.map(Published::of), bundle })?;
+    } else {
+        if let Some(spec) = spec {
+            tell_spec(&mut out, spec)?;
+        }
+        field(&mut out, "state", state)?;
+        if let Some(bundle) = &bundle {
+            tell_bundle(&mut out, bundle)?;
+            if args.tensors {
+                tell_tensors(&mut out, bundle)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn field(out: &mut impl Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(out, "{name:<14} {value}")
+}
+
+fn tell_spec(out: &mut impl Write, spec: &ModelSpec) -> io::Result<()> {
+    field(out, "name", spec.name)?;
+    field(out, "title", spec.title)?;
+    field(out, "good for", spec.purpose)?;
+    field(out, "architecture", spec.architecture)?;
+    field(out, "parameters", format!("{} ({})", millions(spec.parameters), spec.parameters))?;
+    tell_input(out, spec.input_size, spec.normalization)?;
+    field(out, "licence", spec.licence)?;
+    field(out, "more at", spec.homepage)?;
+    if let Some(download) = spec.download() {
+        field(out, "checkpoint", download.url)?;
+        field(out, "", format!("{} ({} bytes)", human_bytes(download.bytes), download.bytes))?;
+        field(out, "", download.checksum)?;
+    }
+    Ok(())
+}
+
+fn tell_input(out: &mut impl Write, size: InputSize, normalization: Normalization) -> io::Result<()> {
+    field(out, "input", format!("{} wide, {} high unless chosen otherwise", size.width, size.height))?;
+    let Normalization { mean, std } = normalization;
+    field(out, "normalisation", format!("(grey level - {mean:?}) / {std:?}, per channel R, G, B"))
+}
+
+fn tell_bundle(out: &mut impl Write, bundle: &Bundle) -> io::Result<()> {
+    let manifest = bundle.manifest();
+    writeln!(out)?;
+    field(out, "id", bundle.id())?;
+    if let Some(folder) = bundle.folder() {
+        field(out, "folder", folder.display())?;
+    }
+    field(out, "title", &manifest.title)?;
+    field(out, "architecture", manifest.architecture)?;
+    field(out, "tensors", format!("{} with {} elements", bundle.weights().len(), manifest.parameters))?;
+    field(out, "precision", manifest.precision)?;
+    tell_input(out, manifest.input_size, manifest.normalization)?;
+    field(out, "licence", &manifest.licence)?;
+    field(out, "made from", &manifest.source.from)?;
+    if let Some(sha256) = &manifest.source.sha256 {
+        let verified = if manifest.source.verified { "verified" } else { "not compared with a published hash" };
+        field(out, "", format!("sha256 {sha256}, {verified}"))?;
+    }
+    field(out, "made by", &manifest.created_by)?;
+    for file in &manifest.files {
+        field(out, "file", format!("{}, {} bytes, sha256 {}", file.name, file.bytes, file.sha256))?;
+    }
+    for (name, value) in &manifest.metrics {
+        field(out, "measured", format!("{name} {value}"))?;
+    }
+    Ok(())
+}
+
+fn tell_tensors(out: &mut impl Write, bundle: &Bundle) -> io::Result<()> {
+    writeln!(out)?;
+    for name in bundle.weights().names() {
+        let Some(tensor) = bundle.weights().get(name) else { continue };
+        writeln!(out, "{name} {:?} {:?}", tensor.dtype(), tensor.shape())?;
+    }
+    Ok(())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Info<'a> {
+    state: String,
+    published: Option<Published>,
+    bundle: Option<Stored<'a>>,
+}
+
+#[derive(Serialize)]
+struct Published {
+    name: &'static str,
+    title: &'static str,
+    purpose: &'static str,
+    architecture: Architecture,
+    parameters: u64,
+    input_size: InputSize,
+    normalization: Normalization,
+    licence: &'static str,
+    homepage: &'static str,
+    checkpoint: Option<PublishedFile>,
+}
+
+#[derive(Serialize)]
+struct PublishedFile {
+    url: &'static str,
+    bytes: u64,
+    sha256: Option<&'static str>,
+    checksum: String,
+}
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    id: String,
+    folder: Option<&'a Path>,
+    manifest: &'a Manifest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensors: Option<Vec<StoredTensor<'a>>>,
+}
+
+#[derive(Serialize)]
+struct StoredTensor<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+}
+
+impl Published {
+    fn of(spec: &ModelSpec) -> Self {
+        Published {
+            name: spec.name,
+            title: spec.title,
+            purpose: spec.purpose,
+            architecture: spec.architecture,
+            parameters: spec.parameters,
+            input_size: spec.input_size,
+            normalization: spec.normalization,
+            licence: spec.licence,
+            homepage: spec.homepage,
+            checkpoint: spec.download().map(|d| PublishedFile {
+                url: d.url,
+                bytes: d.bytes,
+                sha256: d.checksum.sha256(),
+                checksum: d.checksum.to_string(),
+            }),
+        }
+    }
+}
+
+impl<'a> Stored<'a> {
+    fn of(bundle: &'a Bundle, with_tensors: bool) -> Self {
+        let weights = bundle.weights();
+        let tensor = |name| {
+            let tensor: &TensorData = weights.get(name)?;
+            Some(StoredTensor { name, dtype: format!("{:?}", tensor.dtype()), shape: tensor.shape() })
+        };
+        Stored {
+            id: bundle.id(),
+            folder: bundle.folder(),
+            manifest: bundle.manifest(),
+            tensors: with_tensors.then(|| weights.names().filter_map(tensor).collect()),
+        }
+    }
+}

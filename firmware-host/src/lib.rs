@@ -1,0 +1,16 @@
+//! The program `cutout` as a library: its commands, and the parts that they are made of.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod cache;
+pub mod cli;
+mod disk;
+pub mod download;
+pub mod model_source;
+pub mod output;
+pub mod overlay;
+pub mod parity;
+pub mod photo;
+pub mod picture;
+pub mod progress;
+pub mod pull;
