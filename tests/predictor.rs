@@ -9,6 +9,7 @@ use cutout_runtime::{
     BBox, ErrorKind, ImageEmbedding, InputShape, LowResLogits, Model, ModelOptions, PredictOptions, Predictor, Prompt,
 };
 use cutout_tests::{scene_objects, scene_photo};
+use rayon::prelude::*;
 
 /// Largest difference that sums in another order may make in logits, whose deviation is about ten.
 const ROUNDING: f32 = 1e-3;
@@ -149,4 +150,24 @@ fn the_number_of_threads_changes_nothing() {
     let (one, three) = (answer(1), answer(3));
     assert!(farthest(&one.low_res_logits, &three.low_res_logits) < ROUNDING);
     assert!(one.mask.iou(&three.mask).unwrap() > 0.999);
+}
+
+/// A worker of a rayon pool that waits for tract would take up the next image meanwhile, on the same thread.
+#[test]
+fn predictors_may_run_side_by_side_inside_and_outside_of_a_pool() {
+    let prompts: Vec<Prompt> = scene_objects().iter().map(|o| Prompt::new().with_box(o.bbox)).collect();
+    let expected = ready().predict_batch(&prompts, &ONE).unwrap();
+    let work = |_| {
+        let mut predictor = ready();
+        predictor.set_image(&photo().view()).unwrap();
+        let mut answers = predictor.predict_batch(&prompts, &ONE).unwrap();
+        answers.push(predictor.predict(&prompts[0], &ONE).unwrap());
+        for (answer, expected) in answers.iter().zip(expected.iter().chain([&expected[0]])) {
+            let (a, b) = (&answer.masks[0].low_res_logits, &expected.masks[0].low_res_logits);
+            assert!(farthest(a, b) < ROUNDING);
+        }
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    pool.install(|| (0..12).into_par_iter().for_each(work));
+    std::thread::scope(|scope| (0..4).for_each(|n| drop(scope.spawn(move || work(n)))));
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::SafeTensors;
+use cutout_models::checkpoint::{self, StateDict};
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::engine::Tensor;
@@ -95,8 +95,8 @@ impl ImageEmbedding {
     /// `ModelMismatch` if the bytes are not a Cutout embedding, are truncated, hold NaN, or their shapes disagree.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let bad = |what: String| Error::new(ErrorKind::ModelMismatch, format!("not a usable embedding: {what}"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| bad(e.to_string()))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
+        let file = StateDict::from_bytes(bytes.to_vec()).map_err(|e| bad(e.to_string()))?;
+        let metadata = file.metadata();
         let field = |name: &str| metadata.get(name).ok_or_else(|| bad(format!("its header has no '{name}'")));
         if field("format")? != FORMAT {
             return Err(bad(format!("its format is '{}', this program reads '{FORMAT}'", field("format")?)));
@@ -108,18 +108,16 @@ impl ImageEmbedding {
             Ok(Size { width, height })
         };
         let transform = ResizeLongestSide::new(size("image_size")?, size("model_size")?)?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| bad(e.to_string()))?;
         let tensor = |name: &str| -> Result<Tensor> {
-            let view = file.tensor(name).map_err(|e| bad(e.to_string()))?;
-            if view.dtype() != Dtype::F32 {
-                return Err(bad(format!("'{name}' is {:?}, not F32", view.dtype())));
+            let stored = file.get(name).ok_or_else(|| bad(format!("it has no '{name}'")))?;
+            if stored.dtype() != checkpoint::Dtype::F32 {
+                return Err(bad(format!("'{name}' is {:?}, not F32", stored.dtype())));
             }
-            let values: Vec<f32> =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values = file.to_f32(name).map_err(|e| bad(e.to_string()))?;
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(bad(format!("'{name}' holds NaN or infinite values")));
             }
-            Tensor::new(view.shape(), values)
+            Tensor::new(stored.shape(), values.iter().copied().collect())
         };
         let (model, features) = (transform.model_size(), tensor("features")?);
         let expect = |t: &Tensor, name: &str, channels: usize, stride: usize| {
@@ -132,7 +130,7 @@ impl ImageEmbedding {
         };
         expect(&features, "features", 256, 16)?;
         let mut high_res = Vec::new();
-        if file.names().contains(&"high_res_s0") {
+        if file.contains("high_res_s0") {
             high_res = vec![tensor("high_res_s0")?, tensor("high_res_s1")?];
             expect(&high_res[0], "high_res_s0", 32, 4)?;
             expect(&high_res[1], "high_res_s1", 64, 8)?;

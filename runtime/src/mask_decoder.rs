@@ -46,8 +46,13 @@ impl MaskDecoder {
         embedding: &ImageEmbedding,
         prompts: &[(ModelPrompt, Option<&LowResLogits>)],
     ) -> Result<Vec<DecodedPrompt>> {
-        // A batch dimension in the graph gains nothing over this: tract's cost per prompt is the same or higher.
-        self.threads.install(|| prompts.par_iter().map(|(prompt, mask)| self.run(embedding, prompt, *mask)).collect())
+        let run = |(prompt, mask): &(ModelPrompt, Option<&LowResLogits>)| self.run(embedding, prompt, *mask);
+        match prompts {
+            // One prompt has all threads; of several, each has one. A batch dimension in the graph gains nothing over
+            // this: tract's cost per prompt is the same or higher.
+            [prompt] => Ok(vec![run(prompt)?]),
+            _ => self.threads.install(|| prompts.par_iter().map(run).collect()),
+        }
     }
 
     fn run(

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use cutout_models::onnx::OnnxModel;
-use tract_linalg::multithread::Executor;
+use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::knobs::KnobScope;
-use tract_onnx::tract_core::runtime::RunOptions;
 
 use super::{Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +16,7 @@ pub struct Network {
     plan: Arc<TypedRunnableModel>,
     name: Arc<str>,
     inputs: Arc<[String]>,
+    threads: Threads,
 }
 
 impl Network {
@@ -29,11 +29,13 @@ impl Network {
         // The direct convolution of tract 0.23 is several times slower than its im2col path on the
         // wide first layers of an image encoder.
         let scope = KnobScope::new([("TRACT_DISABLE_DIRECT_SPATIAL", "1")]).map_err(fail)?;
-        let plan = scope.enter(|| prepare(onnx, threads)).map_err(fail)?;
-        Ok(Network { plan, name: name.into(), inputs: onnx.input_names().map(str::to_owned).collect() })
+        let plan = scope.enter(|| prepare(onnx)).map_err(fail)?;
+        let inputs = onnx.input_names().map(str::to_owned).collect();
+        Ok(Network { plan, name: name.into(), inputs, threads: threads.clone() })
     }
 
-    /// Runs the graph on named `inputs`, in any order; inputs that the graph does not declare are ignored.
+    /// Runs the graph on named `inputs`, in any order; inputs that the graph does not declare are ignored. Uses the
+    /// model's threads, or only the calling one if that is a worker of a rayon pool itself.
     ///
     /// # Errors
     /// `Engine` if an input is missing, does not fit the graph, or an operator fails.
@@ -49,7 +51,13 @@ impl Network {
             ordered.push(value.into_tvalue());
         }
         let inputs = ordered;
-        let outputs = self.plan.run(inputs).map_err(fail)?;
+        // A worker that waits for others takes up further work meanwhile. If that is another run of a network, it finds
+        // tract's scratch space of this thread still in use, and tract panics.
+        let executor = match rayon::current_thread_index() {
+            Some(_) => Executor::SingleThread,
+            None => Executor::MultiThread(self.threads.pool()),
+        };
+        let outputs = multithread_tract_scope(executor, || self.plan.run(inputs)).map_err(fail)?;
         outputs
             .iter()
             .map(|t| {
@@ -58,17 +66,11 @@ impl Network {
             })
             .collect()
     }
-
-    /// Number of operators after optimisation.
-    pub fn operator_count(&self) -> usize {
-        self.plan.model().nodes().len()
-    }
 }
 
-fn prepare(onnx: &OnnxModel, threads: &Threads) -> TractResult<Arc<TypedRunnableModel>> {
+fn prepare(onnx: &OnnxModel) -> TractResult<Arc<TypedRunnableModel>> {
     let bytes = onnx.to_bytes();
     let model = tract_onnx::onnx().model_for_read(&mut bytes.as_slice())?;
     drop(bytes);
-    let options = RunOptions { executor: Some(Executor::MultiThread(threads.pool())), ..Default::default() };
-    model.into_optimized()?.into_runnable_with_options(&options)
+    model.into_optimized()?.into_runnable()
 }
