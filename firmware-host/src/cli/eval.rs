@@ -10,6 +10,7 @@ use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, eva
 use cutout_runtime::{InputShape, Model, ModelOptions, Predictor, Size};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::print_json;
 use super::values::{SizeArg, parse_size};
 use crate::model_source::load_bundle;
 use crate::photo::Photo;
@@ -118,8 +119,7 @@ pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
     })?;
     let mut stdout = std::io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut stdout, &report)?;
-        writeln!(stdout)?;
+        print_json(&mut stdout, &report)?;
     } else {
         writeln!(stdout, "{report}")?;
     }

@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 
+use super::print_json;
 use super::values::{PointArg, SizeArg, parse_box, parse_point, parse_size};
 use crate::answer::{Answer, Asked, Found, Image};
 use crate::model_source::load_bundle;
@@ -140,8 +141,7 @@ pub(crate) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     };
     let mut out = std::io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &answer)?;
-        writeln!(out)?;
+        print_json(&mut out, &answer)?;
     } else {
         print(&mut out, &answer, &masks)?;
     }

@@ -14,5 +14,5 @@ pub const CUTOUT_S: ModelSpec = ModelSpec {
     input_size: InputSize { height: 512, width: 512 },
     normalization: Normalization::SIGNED_UNIT,
     parameters: 6_397_168,
-    purpose: "the default: needs no download and answers fast; masks are coarser than MobileSAM's",
+    purpose: "the default: needs no download and answers fast; best from a box, weak from a single point",
 };
