@@ -13,13 +13,17 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
+import camera
 import prompts
+import synthetic
 
 CACHE_SIDE = 512
 PERMISSIVE = {"facade", "trashbags", "tools", "feral_cats", "ccp", "dsb2018", "bsdata"}
 # Sources that look the same upside down.
 NO_UP = {"dubai_aerial", "dsb2018", "magnetic_tile", "crackforest", "bsdata", "carrot_weed"}
 MIN_AREA = 12  # in pixels of the training resolution
+CLOSE = 0.2  # share of views that are crops around one object, as zooming makes them
+PASTE = 0.12  # share of views that objects of other images are pasted onto
 
 
 def default_cache():
@@ -74,15 +78,19 @@ def shrink(image, segments):
 
 
 class Pack:
-    """The packed data, with the records of one split and set of sources."""
+    """The packed data, with the records of one split and set of sources; those in `leave_out` are not among them."""
 
-    def __init__(self, cache, split, licence="any"):
+    def __init__(self, cache, split, licence="any", leave_out=()):
         cache = Path(cache)
         with gzip.open(cache / "index.json.gz", "rt") as f:
             index = json.load(f)
         self.pixels = np.memmap(cache / "images.u8", np.uint8, "r")
         if licence == "permissive":
             index = [r for r in index if r["source"] in PERMISSIVE]
+        unknown = set(leave_out) - {r["source"] for r in index}
+        if unknown:
+            raise SystemExit(f"there is no source {', '.join(sorted(unknown))} to leave out")
+        index = [r for r in index if r["source"] not in leave_out]
         self.sources = {}
         for source in sorted({r["source"] for r in index}):
             chosen = select(source, [r for r in index if r["source"] == source], split)
@@ -114,35 +122,69 @@ class Sampler:
     """Draws training batches; batch `step` depends on the seed, its number and its shape only, so that a resumed run goes on
     with exactly the data it would have seen."""
 
-    def __init__(self, cache, seed, licence="any", objects=6):
-        self.pack = Pack(cache, "train", licence)
-        self.seed, self.objects = seed, objects
+    def __init__(self, cache, seed, licence="any", objects=6, synthetic=0.0, leave_out=()):
+        self.pack = Pack(cache, "train", licence, leave_out)
+        self.seed, self.objects, self.synthetic = seed, objects, synthetic
         self.names = list(self.pack.sources)
         weights = np.array([len(self.pack.sources[n]) for n in self.names], float) ** 0.5
         self.weights = weights / weights.sum()
 
     def batch(self, step, height, width, images):
         """A dict of arrays: `images` (B, H, W, 3) u8, `sizes` (B, 2) of the part that is not padding, and per object `masks`
-        (N, H, W) u8, `index` (N,) of its image, `coords` (N, 2, 2) and `labels` (N, 2) of its first prompt."""
+        (N, H, W) u8, `index` (N,) of its image, `coords` (N, 2, 2) and `labels` (N, 2) of its first prompt, and where the loss
+        looks: `at` (N, P, 2), `inside` and `area` (N, P)."""
         rng = np.random.default_rng([self.seed, step])
         pixels, sizes, masks, index = [], [], [], []
         while len(pixels) < images:
-            source = self.names[rng.choice(len(self.names), p=self.weights)]
-            records = self.pack.sources[source]
-            canvas, size, found = self.view(rng, source, records[rng.integers(len(records))], height, width)
-            if found:
-                index += [len(pixels)] * len(found)
-                masks += found
-                pixels.append(canvas)
-                sizes.append(size)
+            if rng.random() < self.synthetic:
+                image, found, up = *synthetic.scene(rng, height, width, self.texture), True
+                # Groups of small parts are many; the larger things get their share.
+                share = np.array([m.sum() for m in found]) ** 0.3
+                found = [found[i] for i in rng.choice(len(found), min(len(found), self.objects), False, share / share.sum())]
+            else:
+                source, record = self.record(rng)
+                image, found = self.view(rng, record, height, width)
+                up = source not in NO_UP
+            if not found:
+                continue
+            if len(found) < 3:
+                found = found * 2
+            canvas, size, found = frame(rng, image, found, up, height, width)
+            index += [len(pixels)] * len(found)
+            masks += found
+            pixels.append(canvas)
+            sizes.append(size)
         masks = np.stack(masks)
         first = [prompts.first(rng, m, max(height, width)) for m in masks]
+        at, inside, area = (np.stack(a) for a in zip(*(prompts.places(rng, m, sizes[i]) for m, i in zip(masks, index))))
         return {
             "images": np.stack(pixels), "sizes": np.array(sizes), "masks": masks, "index": np.array(index),
-            "coords": np.stack([c for c, _ in first]).astype(np.float32), "labels": np.stack([l for _, l in first])}
+            "coords": np.stack([c for c, _ in first]).astype(np.float32), "labels": np.stack([l for _, l in first]),
+            "at": at / np.float32([width, height]), "inside": inside.astype(np.float32), "area": area}
 
-    def view(self, rng, source, record, height, width):
-        """One random view of an image: (canvas, size inside it, masks of the objects chosen)."""
+    def record(self, rng):
+        source = self.names[rng.choice(len(self.names), p=self.weights)]
+        records = self.pack.sources[source]
+        return source, records[rng.integers(len(records))]
+
+    def texture(self, rng):
+        """Some photo, for synthetic scenes to be painted with."""
+        return self.pack.image(self.record(rng)[1])
+
+    def cutouts(self, rng):
+        """One to three objects of other images, (rgb, mask) each, tightly cut."""
+        out = []
+        for _ in range(rng.integers(1, 4)):
+            record = self.record(rng)[1]
+            if record["segments"]:
+                segment = record["segments"][rng.integers(len(record["segments"]))]
+                x, y, w, h = segment["bbox"]
+                if segment["area"] >= 4 * MIN_AREA:
+                    out.append((self.pack.image(record)[y:y + h, x:x + w], Pack.mask(record, segment)[y:y + h, x:x + w]))
+        return out
+
+    def view(self, rng, record, height, width):
+        """One random view of an image, at most (height, width): (rgb, masks of the objects chosen); (None, []) where none shows."""
         h, w = record["height"], record["width"]
         segments = record["segments"]
         people = sorted({s["annotator"] for s in segments if "annotator" in s})
@@ -150,13 +192,18 @@ class Sampler:
             who = people[rng.integers(len(people))]
             segments = [s for s in segments if s.get("annotator") == who]
         if not segments:
-            return None, None, []
-        zoom = 1.0 if rng.random() < 0.25 else float(np.exp(rng.uniform(np.log(0.65), np.log(2.4))))
-        stretch = float(np.exp(rng.uniform(-0.15, 0.15))) if rng.random() < 0.5 else 1.0
-        scale = min(height / h, width / w) * zoom
-        sx, sy = scale * stretch ** 0.5, scale / stretch ** 0.5
-        cw, ch = min(w, int(width / sx)), min(h, int(height / sy))
+            return None, []
         anchor = segments[rng.integers(len(segments))]["bbox"]
+        fit, cover, kind = min(height / h, width / w), max(height / h, width / w), rng.random()
+        if kind < CLOSE:
+            scale = max(fit, min(12.0, max(height, width) / (rng.uniform(1.3, 3.0) * max(anchor[2:]))))
+        elif kind < CLOSE + 0.25:
+            scale = fit
+        else:  # padding is paid for, so most views fill the frame
+            scale = cover * float(np.exp(rng.uniform(np.log(0.8), np.log(2.2))))
+        stretch = float(np.exp(rng.uniform(-0.15, 0.15))) if rng.random() < 0.5 else 1.0
+        sx, sy = scale * stretch ** 0.5, scale / stretch ** 0.5
+        cw, ch = max(1, min(w, int(width / sx))), max(1, min(h, int(height / sy)))
         x0 = window(rng, anchor[0], anchor[2], cw, w)
         y0 = window(rng, anchor[1], anchor[3], ch, h)
         size = (min(height, max(1, round(ch * sy))), min(width, max(1, round(cw * sx))))
@@ -170,26 +217,12 @@ class Sampler:
             if len(found) == self.objects:
                 break
         if not found:
-            return None, None, []
-        if len(found) < 3:
-            found = found * 2
+            return None, []
         image = np.ascontiguousarray(self.pack.image(record)[y0:y0 + ch, x0:x0 + cw])
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        image = recolour(rng, image)
-        flips = [1] if rng.random() < 0.5 else []
-        if source in NO_UP and rng.random() < 0.5:
-            flips.append(0)
-        for axis in flips:
-            image = np.flip(image, axis)
-            found = [np.flip(m, axis) for m in found]
-        canvas = np.zeros((height, width, 3), np.uint8)
-        canvas[:size[0], :size[1]] = image
-        padded = []
-        for m in found:
-            full = np.zeros((height, width), np.uint8)
-            full[:size[0], :size[1]] = m
-            padded.append(full)
-        return canvas, size, padded
+        if rng.random() < PASTE:
+            image, found = synthetic.paste(rng, image, [m.astype(np.uint8) for m in found], self.cutouts(rng))
+        return image, found[-self.objects:]
 
     def candidates(self, rng, segments, x0, y0, cw, ch, gain):
         """Segments that show enough of themselves in the window, in random order with a mild preference for the larger."""
@@ -213,20 +246,16 @@ def window(rng, start, length, size, limit):
     return int(min(max(0, centre), limit - size))
 
 
-def recolour(rng, image):
-    """Brightness, contrast and colour cast through one table per channel; now and then grey, blur or noise."""
-    if rng.random() < 0.08:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    if rng.random() < 0.8:
-        gain = rng.uniform(0.7, 1.35) * rng.uniform(0.92, 1.08, 3)
-        shift = rng.uniform(-25, 25)
-        ramp = np.arange(256)[:, None]
-        table = np.clip((ramp - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
-        image = cv2.LUT(np.ascontiguousarray(image), table.reshape(1, 256, 3))
-    extra = rng.random()
-    if extra < 0.06:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.3))
-    elif extra < 0.12:
-        noise = rng.normal(0, rng.uniform(3, 12), image.shape)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    return image
+def frame(rng, image, found, up, height, width):
+    """An image with its masks, seen by some camera, flipped at random and padded at the right and bottom: (canvas, size inside
+    it, masks). `up`: it has a right way up."""
+    image = camera.degrade(rng, image)
+    for axis in ([1] if rng.random() < 0.5 else []) + ([0] if not up and rng.random() < 0.5 else []):
+        image = np.flip(image, axis)
+        found = [np.flip(m, axis) for m in found]
+    h, w = image.shape[:2]
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[:h, :w] = image
+    padded = np.zeros((len(found), height, width), np.uint8)
+    padded[:, :h, :w] = found
+    return canvas, (h, w), list(padded)

@@ -10,17 +10,22 @@ import torch.nn.functional as F
 
 import data
 import prompts
-from model import CutoutS, normalise
+import teacher
+from model import normalise
+
+
+def weights(path):
+    """The averaged weights of a training checkpoint, or those of an exported safetensors file, in float32."""
+    if str(path).endswith(".safetensors"):
+        from safetensors.torch import load_file
+        return {k: v.float() for k, v in load_file(path).items()}
+    return torch.load(path, map_location="cpu", weights_only=False)["ema"]
 
 
 def load(path, device="cpu"):
-    """The model of a training checkpoint (its averaged weights) or of an exported safetensors file."""
-    if str(path).endswith(".safetensors"):
-        from safetensors.torch import load_file
-        state = {k: v.float() for k, v in load_file(path).items()}
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=False)["ema"]
-    model = CutoutS()
+    """The model with these `weights`, ready to answer."""
+    state = weights(path)
+    model = teacher.build("large" if teacher.is_large(state) else "small")
     model.load_state_dict(state)
     return model.to(device, memory_format=torch.channels_last).eval()
 

@@ -35,9 +35,13 @@ class LayerNorm2d(nn.Module):
 
 
 def convolve(conv, x):
-    """A depthwise convolution by the way whose backward pass is fastest on a CPU: a dilated one as a plain one on the four
-    phases of the image, a strided or wide one in f32. Others as they are."""
-    if x.is_cuda or conv.groups == 1 or not torch.is_grad_enabled():
+    """A convolution by the way whose backward pass is fastest on a CPU: a pointwise one as a matrix product on the channels,
+    a dilated depthwise one as a plain one on the four phases of the image, a strided or wide one in f32. Others as they are."""
+    if x.is_cuda or not torch.is_grad_enabled():
+        return conv(x)
+    if conv.kernel_size == (1, 1):
+        return F.linear(x.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
+    if conv.groups == 1:
         return conv(x)
     if conv.dilation == (2, 2):
         n, c, h, w = x.shape
@@ -78,6 +82,13 @@ class Backbone(nn.Module):
                 conv.weight.copy_(torch.from_numpy(arrays[f"{name}.{kind}.weight"]))
                 conv.bias.copy_(torch.from_numpy(arrays[f"{name}.{kind}.bias"]))
 
+    def freeze(self, blocks):
+        """Excludes the stem and the first `blocks` inverted residuals from training: they see the finest grids and cost most, and
+        what they find, edges and colours, the public weights know already."""
+        last = self.plan[blocks - 1][1] if blocks else 0
+        for conv in list(self.children())[:last]:
+            conv.requires_grad_(False)
+
     def forward(self, x):
         convs = list(self.children())
         x, taps = F.relu6(convs[0](x)), {}
@@ -85,7 +96,7 @@ class Backbone(nn.Module):
             y = x
             for conv in convs[first:last - 1]:
                 y = F.relu6(convolve(conv, y))
-            y = convs[last - 1](y)
+            y = convolve(convs[last - 1], y)
             x = x + y if residual else y
             if i in TAPS:
                 taps[TAPS[i]] = x
@@ -325,9 +336,9 @@ class MaskDecoder(nn.Module):
 
 
 class CutoutS(nn.Module):
-    def __init__(self):
+    def __init__(self, image_encoder=None):
         super().__init__()
-        self.image_encoder = ImageEncoder()
+        self.image_encoder = image_encoder or ImageEncoder()
         self.prompt_encoder = PromptEncoder()
         self.mask_decoder = MaskDecoder()
 

@@ -1,4 +1,5 @@
-"""Trains `cutout-s`. Bounded by wall-clock minutes, resumable, stops cleanly on SIGTERM or SIGINT. See README.md."""
+"""Trains `cutout-s`, or a teacher for it. Bounded by wall-clock minutes, resumable, stops cleanly on SIGTERM or SIGINT. See
+README.md."""
 import argparse
 import copy
 import json
@@ -21,32 +22,42 @@ import data
 import evaluate
 import losses
 import prompts
-from model import CutoutS, normalise
+import teacher
+from model import normalise
 
 AHEAD = 4  # batches prepared in advance
 
 
-def arguments():
-    p = argparse.ArgumentParser(description=__doc__)
+def arguments(doc):
+    """The options that every kind of run has."""
+    p = argparse.ArgumentParser(description=doc)
     p.add_argument("--data", help="folder in the data/seg layout (needed until it is packed)")
     p.add_argument("--cache", default=data.default_cache(), help="where the packed data lives")
     p.add_argument("--run", required=True, help="folder of checkpoints and logs; a checkpoint found there is resumed")
+    p.add_argument("--encoder", choices=teacher.ENCODERS, default="small", help="small: what ships; large: for a teacher")
     p.add_argument("--backbone", help="npz of a pretrained MobileNetV2 to start from")
+    p.add_argument("--start", help="checkpoint or exported .safetensors to start from, with a fresh optimiser; of what the "
+                   "encoder has, the file may lack some")
+    p.add_argument("--freeze", type=int, default=3, help="the stem and this many first blocks of the backbone are not trained")
     p.add_argument("--minutes", type=float, default=110, help="budget; `minutes` in <run>/budget.json overrides it at any time")
     p.add_argument("--schedule", default="128x6@0.35,192x5@0.3,256x4@0.35", help="side x images @ share of the budget")
+    p.add_argument("--square", action="store_true", help="no frames but squares")
     p.add_argument("--objects", type=int, default=6, help="objects per image")
+    p.add_argument("--synthetic", type=float, default=0.1, help="share of images that are synthetic scenes")
     p.add_argument("--lr", type=float, default=5e-4)
     p.add_argument("--decay", type=float, default=0.05)
     p.add_argument("--licence", choices=["any", "permissive"], default="any")
+    p.add_argument("--leave-out", nargs="*", default=[], metavar="SOURCE", help="sources that are not trained on")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    p.add_argument("--amp", choices=["bf16", "off"], default="bf16")
+    p.add_argument("--amp", choices=["bf16", "off"], default="bf16" if torch.cuda.is_available() else "off",
+                   help="bf16 halves the time where the processor computes it, and doubles it where it only emulates it")
     p.add_argument("--processes", type=int, default=1, help="replicas that share every step; on a CPU, one per core beats threads")
     p.add_argument("--threads", type=int, default=0, help="per process; 0: the cores divided by the processes")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--checkpoint-minutes", type=float, default=3)
     p.add_argument("--val-minutes", type=float, default=12)
     p.add_argument("--val-limit", type=int, default=8, help="validation objects per source")
-    return p.parse_args()
+    return p
 
 
 def stage(schedule, progress):
@@ -60,8 +71,10 @@ def stage(schedule, progress):
     return side, images
 
 
-def canvas(side, seed, step):
+def canvas(side, seed, step, square=False):
     """Height and width of a batch: a square, or a frame with one side a quarter shorter, as photographs are."""
+    if square:
+        return side, side
     short = max(32, round(side * 0.75 / 32) * 32)
     return [(side, side), (short, side), (side, short)][np.random.default_rng([seed, step, 7]).choice(3, p=[0.4, 0.35, 0.25])]
 
@@ -74,6 +87,8 @@ def optimiser(model, lr, decay):
     """AdamW; the backbone at a fifth of the rate, decay on matrices and kernels only."""
     groups = {}
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         key = (name.startswith("image_encoder.backbone"), p.ndim > 1 and "embed" not in name and "token" not in name.split(".")[1])
         groups.setdefault(key, []).append(p)
     return torch.optim.AdamW([
@@ -86,14 +101,14 @@ class Loader:
 
     def __init__(self, args, rank):
         self.args, self.rank, self.jobs = args, rank, {}
-        self.pool = ProcessPoolExecutor(1, initializer=worker, initargs=(str(args.cache), args.seed, args.licence, args.objects))
+        self.pool = ProcessPoolExecutor(1, initializer=worker, initargs=(str(args.cache), args.seed, args.licence, args.objects, args.synthetic, args.leave_out))
 
     def get(self, step, progress):
         for s in range(step, step + AHEAD):
             if s not in self.jobs:
                 side, images = stage(self.args.schedule, progress)
                 number = s * self.args.processes + self.rank
-                self.jobs[s] = side, self.pool.submit(draw, number, *canvas(side, self.args.seed, s), images)
+                self.jobs[s] = side, self.pool.submit(draw, number, *canvas(side, self.args.seed, s, self.args.square), images)
         side, job = self.jobs.pop(step)
         return side, job.result()
 
@@ -120,39 +135,62 @@ def corrections(rng, masks, answers, coords, labels):
     return torch.cat([coords, clicks[:, None, :2]], 1), torch.cat([labels, clicks[:, None, 2].long()], 1)
 
 
-def forward(model, batch, rng, device):
-    """Loss of one batch over a first prompt and up to three rounds of correction, and the true IoU of the first answers."""
-    to = lambda k: torch.from_numpy(batch[k]).to(device)
-    x = normalise(to("images"))
+def encode(model, batch, device):
+    """Features of a batch's images."""
+    x = normalise(torch.from_numpy(batch["images"]).to(device))
     for i, (h, w) in enumerate(batch["sizes"]):
         x[i, :, h:] = 0
         x[i, :, :, w:] = 0
-    full = to("masks").float().unsqueeze(1)
-    half = F.avg_pool2d(full, 2)
-    quarter = F.avg_pool2d(half, 2).squeeze(1)
-    half = half.squeeze(1)
-    half = half >= half.amax((1, 2), keepdim=True).clamp(max=0.5)  # a thin object keeps its best pixels
+    return model.encode(x.contiguous(memory_format=torch.channels_last))
+
+
+class Supervised:
+    """Learning from the masks of the data."""
+
+    def __init__(self, args):
+        self.args = args
+
+    def model(self):
+        """The model to train, as it is before the first step."""
+        args = self.args
+        model = teacher.build(args.encoder)
+        if args.backbone:
+            model.image_encoder.backbone.load_npz(args.backbone)
+        if args.start:
+            teacher.start_from(model, evaluate.weights(args.start))
+        model.image_encoder.backbone.freeze(args.freeze)
+        return model
+
+    def loss(self, model, batch, rng):
+        """Loss of one batch, and what the log reports of it."""
+        return forward(model, encode(model, batch, self.args.device), batch, rng, self.args.device)
+
+
+def forward(model, features, batch, rng, device):
+    """Loss of one batch over a first prompt and up to four rounds of correction, and the true IoU of the first answers."""
+    to = lambda k: torch.from_numpy(batch[k]).to(device)
     index, coords, labels = to("index"), to("coords"), to("labels")
+    target = losses.Target(to("at"), to("inside"), to("area"))
     point = labels[:, 0] == 1
-
-    features = model.encode(x.contiguous(memory_format=torch.channels_last))
     logits, iou = model.decode(features, index, coords, labels)
-    loss, first = losses.total(logits, iou, quarter, half, point)
-    report = {"point": point, "actual": first, "predicted": iou.detach().float()}
+    loss, first = target.total(logits, iou, point)
+    report = {"point": point, "actual": first, "predicted": iou.detach().float(), "answer": logits}
 
+    half = F.avg_pool2d(to("masks").float().unsqueeze(1), 2).squeeze(1)
+    half = half >= half.amax((1, 2), keepdim=True).clamp(max=0.5)  # a thin object keeps its best pixels
     ambiguous = point
-    for share in (0.6, 0.5, 0.5)[:rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])]:
+    for share in (0.6, 0.5, 0.5, 0.5)[:rng.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.15, 0.15])]:
         n = max(1, round(share * len(index)))
         pick = torch.from_numpy(np.sort(rng.permutation(len(index))[:n])).to(device)
         chosen = torch.where(ambiguous & torch.from_numpy(rng.random(len(index)) < 0.8).to(device), 1 + iou[:, 1:].argmax(1), 0)
         earlier = logits.detach().float()[pick, chosen[pick]].unsqueeze(1).clamp(-32, 32)
-        index, quarter, half, coords, labels = (t[pick] for t in (index, quarter, half, coords, labels))
+        index, target, half, coords, labels = (t[pick] for t in (index, target, half, coords, labels))
         answer = F.interpolate(earlier, half.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
         coords, labels = corrections(rng, half.cpu().numpy(), answer.cpu().numpy(), coords, labels)
         with_mask = torch.from_numpy(rng.random(n) < 0.85).to(device)
         ambiguous = torch.zeros(n, dtype=torch.bool, device=device)
         logits, iou = model.decode(features, index, coords, labels, earlier, with_mask)
-        part, last = losses.total(logits, iou, quarter, half, ambiguous)
+        part, last = target.total(logits, iou, ambiguous)
         loss = loss + share * part
         report["last"] = last[:, 0]
     return loss, report
@@ -176,7 +214,7 @@ def exchange(model, world, *extra):
     """Averages the gradients of all replicas, and returns the sums of a few numbers that travel with them."""
     if world == 1:
         return extra
-    grads = [p.grad for p in model.parameters()]
+    grads = [p.grad for p in model.parameters() if p.requires_grad]
     flat = torch.cat([g.flatten() for g in grads] + [torch.tensor(extra, dtype=torch.float32, device=grads[0].device)])
     dist.all_reduce(flat)
     parts = flat.split([g.numel() for g in grads] + [len(extra)])
@@ -184,8 +222,9 @@ def exchange(model, world, *extra):
     return parts[-1].tolist()
 
 
-def main():
-    args = arguments()
+def main(args, task):
+    """Runs `task`, a class like `Supervised`, on as many processes as asked for."""
+    args.task = task
     run = Path(args.run)
     run.mkdir(parents=True, exist_ok=True)
     (run / "train.pid").write_text(str(os.getpid()))
@@ -221,10 +260,8 @@ def train(args, rank):
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    model = CutoutS()
-    if args.backbone:
-        model.image_encoder.backbone.load_npz(args.backbone)
-    model = model.to(args.device, memory_format=torch.channels_last)
+    task = args.task(args)
+    model = task.model().to(args.device, memory_format=torch.channels_last)
     ema = copy.deepcopy(model).requires_grad_(False)
     optim = optimiser(model, args.lr, args.decay)
     step, spent, images = 0, 0.0, 0
@@ -244,7 +281,7 @@ def train(args, rank):
     write = lambda **entry: log.write(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()}) + "\n")
     keep = lambda: save(checkpoint, {
         "model": model.state_dict(), "ema": ema.state_dict(), "optimiser": optim.state_dict(), "rng": torch.get_rng_state(),
-        "step": step, "spent": spent, "images": images, "args": {k: str(v) for k, v in vars(args).items()}})
+        "step": step, "spent": spent, "images": images, "encoder": args.encoder, "args": {k: str(v) for k, v in vars(args).items()}})
 
     minutes, clock, began_at = args.minutes, time.monotonic(), spent
     saved = validated = spent
@@ -262,7 +299,7 @@ def train(args, rank):
         for group in optim.param_groups:
             group["lr"] = args.lr * group["scale"] * scale
         with torch.autocast(args.device, torch.bfloat16, enabled=args.amp == "bf16"):
-            loss, report = forward(model, batch, np.random.default_rng([args.seed, step, 11, rank]), args.device)
+            loss, report = task.loss(model, batch, np.random.default_rng([args.seed, step, 11, rank]))
         optim.zero_grad(set_to_none=True)
         loss.backward()
         # All replicas go by the lead's clock, and stop at the same step.
@@ -279,7 +316,7 @@ def train(args, rank):
 
         for name, values in summary(report, loss, norm).items():
             sums.setdefault(name, []).extend(values)
-        if step % 25 == 0:
+        if step == 1 or step % 25 == 0 or stop:
             write(step=step, minutes=spent / 60, side=side, images=images, lr=args.lr * scale, wait=wait,
                   **{k: float(np.mean(v)) for k, v in sums.items() if v})
             wait, sums = 0.0, {}
@@ -302,6 +339,8 @@ def train(args, rank):
 
 def summary(report, loss, norm):
     """What the log averages over its window."""
+    if "actual" not in report:
+        return {"loss": [float(loss)], "norm": [float(norm)]} | {k: [float(v)] for k, v in report.items()}
     point, actual, predicted = report["point"], report["actual"], report["predicted"]
     chosen = actual[:, 1:].gather(1, predicted[:, 1:].argmax(1, keepdim=True))[:, 0]
     return {
@@ -311,4 +350,4 @@ def summary(report, loss, norm):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(arguments(__doc__).parse_args(), Supervised)
