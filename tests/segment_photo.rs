@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use cutout::photo::Photo;
-use cutout_runtime::CocoRle;
+use cutout_runtime::{BBox, CocoRle};
 use cutout_tests::{scene_objects, scene_path};
 use serde_json::Value;
 
@@ -69,6 +69,60 @@ fn three_masks_are_numbered_best_first_and_their_logits_refine_them() {
         let output = cutout(&["segment", &scene(), "-p", &point, "--mask", mask, "-o", "refined"], folder.path());
         assert!(output.status.success(), "{mask}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn zoom_says_which_part_of_the_photo_was_looked_at_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = &scene_objects()[0];
+    let BBox { x0, y0, x1, y1 } = object.bbox;
+    let small = format!("{x0},{y0},{x1},{y1}");
+    let run = |more: &[&str]| {
+        let output = cutout(&[&["segment", &scene(), "--box"], more].concat(), folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let answer: Value = serde_json::from_str(&run(&[&small, "--zoom", "--json"])).unwrap();
+    let region: [f32; 4] = serde_json::from_value(answer["zoom"].clone()).unwrap();
+    assert!(region[0] <= x0 && region[1] <= y0 && x1 <= region[2] && y1 <= region[3], "{region:?}");
+    let mask = serde_json::from_value::<CocoRle>(answer["masks"][0]["rle"].clone()).unwrap().decode().unwrap();
+    assert!(mask.iou(&object.mask).unwrap() > 0.5);
+    let png = Photo::open(&folder.path().join("scene.mask.png")).unwrap();
+    assert_eq!(png.pixels().chunks_exact(3).map(|p| p[0]).collect::<Vec<_>>(), mask.to_bytes());
+
+    let plain: Value = serde_json::from_str(&run(&[&small, "--json"])).unwrap();
+    assert_eq!(plain["zoom"], Value::Null);
+    assert!(plain.as_object().unwrap().contains_key("zoom"));
+    let text = run(&[&small, "--zoom"]);
+    assert!(
+        text.contains(&format!("zoomed in on {},{},{},{}\n", region[0], region[1], region[2], region[3])),
+        "{text}"
+    );
+    assert!(run(&["0,0,960,640", "--zoom"]).contains("not zoomed"));
+    assert!(!run(&[&small]).contains("zoomed"));
+}
+
+#[test]
+fn a_zoomed_evaluation_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(scene_path(), folder.path().join("scene.jpg")).unwrap();
+    let segments: Vec<Value> =
+        scene_objects().iter().map(|o| serde_json::json!({"rle": CocoRle::encode(&o.mask)})).collect();
+    let line = serde_json::json!({"file": "scene.jpg", "width": 960, "height": 640, "segments": segments});
+    std::fs::write(folder.path().join("annotations.jsonl"), line.to_string()).unwrap();
+    let run = |more: &[&str]| {
+        let output = cutout(&[&["eval", ".", "--limit", "2"], more].concat(), folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report: Value = serde_json::from_str(&run(&["--zoom", "--json"])).unwrap();
+    assert!(report["model"].as_str().unwrap().contains("zoomed"), "{}", report["model"]);
+    assert_eq!(report["overall"]["objects"], 2);
+    assert!(report["overall"]["box"].as_f64().unwrap() > 0.5, "{report}");
+    let plain: Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    assert!(!plain["model"].as_str().unwrap().contains("zoomed"));
+    assert_ne!(plain["overall"]["box"], report["overall"]["box"]);
+    assert!(run(&["--zoom"]).lines().next().unwrap().contains("zoomed"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cutout_runtime::{BBox, CocoRle, PointLabel, Prompt, ScoredMask, Size, StageTimings};
+use cutout_runtime::{BBox, CocoRle, PointLabel, Prompt, Region, ScoredMask, Size, StageTimings};
 use serde::Serialize;
 
 /// A segmented photo.
@@ -16,6 +16,9 @@ pub struct Answer {
     pub input_size: [usize; 2],
     /// The prompt.
     pub prompt: Asked,
+    /// Left, top, right, bottom of the region that was encoded for a second look, in pixels of the photo; `null` where
+    /// the answer comes from the whole photo alone.
+    pub zoom: Option<[usize; 4]>,
     /// The masks, best first.
     pub masks: Vec<Found>,
     /// Wall-clock milliseconds of each stage.
@@ -62,6 +65,11 @@ pub struct Found {
     pub mask_file: PathBuf,
     /// The picture to look at.
     pub overlay_file: PathBuf,
+}
+
+pub(crate) fn corners(region: Region) -> [usize; 4] {
+    let Region { x0, y0, x1, y1 } = region;
+    [x0, y0, x1, y1]
 }
 
 impl Image {

@@ -94,6 +94,41 @@ impl BBox {
     }
 }
 
+/// A rectangle of whole pixels of an image: columns `x0..x1` of rows `y0..y1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Region {
+    /// First column.
+    pub x0: usize,
+    /// First row.
+    pub y0: usize,
+    /// The column after the last.
+    pub x1: usize,
+    /// The row after the last.
+    pub y1: usize,
+}
+
+impl Region {
+    /// The rectangle between the corners (x0, y0) and (x1, y1); not checked here.
+    pub const fn new(x0: usize, y0: usize, x1: usize, y1: usize) -> Self {
+        Region { x0, y0, x1, y1 }
+    }
+
+    /// Width and height; zero where the corners are in the wrong order.
+    pub const fn size(&self) -> Size {
+        Size { width: self.x1.saturating_sub(self.x0), height: self.y1.saturating_sub(self.y0) }
+    }
+
+    /// The smallest rectangle around this one and another.
+    pub(crate) fn union(self, other: Region) -> Region {
+        Region {
+            x0: self.x0.min(other.x0),
+            y0: self.y0.min(other.y0),
+            x1: self.x1.max(other.x1),
+            y1: self.y1.max(other.y1),
+        }
+    }
+}
+
 /// Segment Anything's way of fitting an image into the model's input: scaled so that it just fits, aspect kept, then
 /// padded at the right and bottom. The one place that relates image pixels and model pixels.
 ///

@@ -1,7 +1,7 @@
 //! Borrowed pixels, checked once.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::Size;
+use crate::geometry::{Region, Size};
 
 /// How a pixel lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +58,25 @@ impl<'a> ImageView<'a> {
         Self::new(data, size, size.width.saturating_mul(3), PixelFormat::Rgb8)
     }
 
+    /// A view of a part of this image, on the same bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidImage`] if the region has no pixels or reaches beyond the image.
+    pub fn crop(&self, region: Region) -> Result<Self> {
+        let Region { x0, y0, x1, y1 } = region;
+        let size = region.size();
+        let outside = size.pixels() == 0 || x1 > self.size.width || y1 > self.size.height;
+        let start = y0.saturating_mul(self.row_stride_bytes) + x0.saturating_mul(self.format.bytes_per_pixel());
+        match self.data.get(start..) {
+            Some(data) if !outside => Self::new(data, size, self.row_stride_bytes, self.format),
+            _ => {
+                let context =
+                    format!("({x0}, {y0}, {x1}, {y1}) is empty or not inside the {} image: cut it to it", self.size);
+                Err(Error::new(ErrorKind::InvalidImage, context))
+            }
+        }
+    }
+
     /// Width and height in pixels.
     pub fn size(&self) -> Size {
         self.size
@@ -96,6 +115,25 @@ mod tests {
         assert_eq!(view.row(1), Some(&[7, 8, 9, 10, 11, 12][..]));
         assert_eq!(view.row(2), None);
         assert!(ImageView::new(&data[..12], Size::new(2, 2), 7, PixelFormat::Rgb8).is_err());
+    }
+
+    #[test]
+    fn a_crop_has_the_pixels_of_its_region() {
+        // Pixel (x, y) is 10 y + x in each channel; rows of 4 pixels, 15 bytes apart.
+        let data: Vec<u8> = (0..45u8).map(|i| if i % 15 < 12 { i / 15 * 10 + i % 15 / 3 } else { 99 }).collect();
+        let view = ImageView::new(&data, Size::new(4, 3), 15, PixelFormat::Rgb8).unwrap();
+        let crop = view.crop(Region::new(1, 1, 4, 3)).unwrap();
+        assert_eq!(crop.size(), Size::new(3, 2));
+        assert_eq!(crop.row(0), Some(&[11, 11, 11, 12, 12, 12, 13, 13, 13][..]));
+        assert_eq!(crop.row(1), Some(&[21, 21, 21, 22, 22, 22, 23, 23, 23][..]));
+        assert_eq!(crop.row(2), None);
+        assert_eq!(crop.crop(Region::new(2, 1, 3, 2)).unwrap().row(0), Some(&[23, 23, 23][..]));
+        assert_eq!(view.crop(Region::new(0, 0, 4, 3)).unwrap().row(2), view.row(2));
+        let outside = [(0, 0, 5, 3), (0, 0, 4, 4), (2, 1, 2, 3), (3, 2, 1, 3), (4, 3, 5, 4)];
+        for (x0, y0, x1, y1) in outside.into_iter().chain([(usize::MAX - 1, usize::MAX - 1, usize::MAX, usize::MAX)]) {
+            let error = view.crop(Region::new(x0, y0, x1, y1)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidImage, "{x0} {y0} {x1} {y1}");
+        }
     }
 
     #[test]

@@ -28,11 +28,12 @@ mod predictor;
 mod preprocess;
 mod prompt;
 mod timings;
+mod zoom;
 
 pub use coco_rle::CocoRle;
 pub use embedding::ImageEmbedding;
 pub use error::{Error, ErrorKind, Result};
-pub use geometry::{BBox, MAX_PIXELS, MAX_SIDE, Point, ResizeLongestSide, Size};
+pub use geometry::{BBox, MAX_PIXELS, MAX_SIDE, Point, Region, ResizeLongestSide, Size};
 pub use image::{ImageView, PixelFormat};
 pub use input_shape::InputShape;
 pub use mask::{Mask, Run};
@@ -43,3 +44,4 @@ pub use predictor::{MASK_THRESHOLD, PredictOptions, Prediction, Predictor, Score
 pub use preprocess::{Normalization, Preprocessor};
 pub use prompt::{LowResLogits, MAX_POINTS, PointLabel, Prompt};
 pub use timings::StageTimings;
+pub use zoom::Zoom;

@@ -7,7 +7,7 @@ use cutout_models::arch::InputSize;
 use crate::embedding::ImageEmbedding;
 use crate::engine::Tensor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::geometry::Size;
+use crate::geometry::{Region, Size};
 use crate::image::ImageView;
 use crate::mask::Mask;
 use crate::mask_decoder::DecodedPrompt;
@@ -47,6 +47,8 @@ pub struct Prediction {
     pub masks: Vec<ScoredMask>,
     /// Time that this prompt took; a batch shares its decoding time equally.
     pub timings: StageTimings,
+    /// The part of the image that was encoded for this answer; `None` where it is that of the whole image.
+    pub zoomed: Option<Region>,
 }
 
 impl Prediction {
@@ -96,7 +98,14 @@ impl Predictor {
     pub fn set_image(&mut self, image: &ImageView<'_>) -> Result<&ImageEmbedding> {
         self.embedding = None;
         self.timings = StageTimings::default();
-        let size = self.model.input_for(image.size());
+        let (embedding, timings) = self.encode(image, self.model.input_for(image.size()))?;
+        self.timings = timings;
+        Ok(self.embedding.insert(embedding))
+    }
+
+    /// Preprocesses and encodes an image at an input size, and says how long both took.
+    pub(crate) fn encode(&mut self, image: &ImageView<'_>, size: InputSize) -> Result<(ImageEmbedding, StageTimings)> {
+        let mut timings = StageTimings::default();
         let stages = self.model.stages(size)?;
         let start = Instant::now();
         let model_size = Size::new(size.width, size.height);
@@ -107,14 +116,14 @@ impl Predictor {
         let buffer = &mut self.input;
         let transform = self.model.threads().install(|| preprocessor.run(image, buffer))?;
         let input = Tensor::new([1, 3, size.height, size.width], std::mem::take(&mut self.input))?;
-        self.timings.preprocess = start.elapsed();
+        timings.preprocess = start.elapsed();
         let start = Instant::now();
         let encoded = stages.image_encoder.encode(&input);
         self.input = input.into_values();
         let (features, high_res) = encoded?;
-        self.timings.encode = start.elapsed();
+        timings.encode = start.elapsed();
         let id = self.model.id().to_owned();
-        Ok(self.embedding.insert(ImageEmbedding::new(features, high_res, transform, id)))
+        Ok((ImageEmbedding::new(features, high_res, transform, id), timings))
     }
 
     /// Takes an embedding that was made earlier instead of an image.
@@ -148,6 +157,19 @@ impl Predictor {
         answers.pop().ok_or_else(|| Error::new(ErrorKind::Engine, "the prompt was not answered"))
     }
 
+    /// Answers prompts about another image than the one that is set, which stays.
+    pub(crate) fn predict_about(
+        &mut self,
+        embedding: ImageEmbedding,
+        prompts: &[Prompt],
+        options: &PredictOptions,
+    ) -> Result<Vec<Prediction>> {
+        let set = self.embedding.replace(embedding);
+        let answers = self.predict_batch(prompts, options);
+        self.embedding = set;
+        answers
+    }
+
     /// Answers several prompts about the same image, each for itself, sharing runs of the decoder.
     ///
     /// # Errors
@@ -175,7 +197,7 @@ impl Predictor {
             let (upscaler, logits) = (&mut self.upscaler, &mut self.logits);
             let masks = self.model.threads().install(|| finish(answer, embedding, options, upscaler, logits))?;
             let timings = StageTimings { decode, postprocess: start.elapsed(), ..StageTimings::default() };
-            answers.push(Prediction { masks, timings });
+            answers.push(Prediction { masks, timings, zoomed: None });
         }
         Ok(answers)
     }

@@ -1,5 +1,6 @@
 //! [`StageTimings`]: where the time of an answer went.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -10,7 +11,7 @@ pub struct StageTimings {
     /// Resizing, normalising and padding the image. Milliseconds when serialised, as all others.
     #[serde(rename = "preprocess_ms", serialize_with = "milliseconds")]
     pub preprocess: Duration,
-    /// The image encoder: once per image.
+    /// The image encoder: once per image, and once more where an answer zoomed in.
     #[serde(rename = "encode_ms", serialize_with = "milliseconds")]
     pub encode: Duration,
     /// Prompt encoder and mask decoder: once per prompt.
@@ -25,6 +26,15 @@ impl StageTimings {
     /// Sum of all stages.
     pub fn total(&self) -> Duration {
         self.preprocess + self.encode + self.decode + self.postprocess
+    }
+}
+
+impl AddAssign for StageTimings {
+    fn add_assign(&mut self, other: Self) {
+        self.preprocess += other.preprocess;
+        self.encode += other.encode;
+        self.decode += other.decode;
+        self.postprocess += other.postprocess;
     }
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, evaluate};
-use cutout_runtime::{InputShape, Model, ModelOptions, Predictor, Size};
+use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, Zoomed, evaluate};
+use cutout_runtime::{InputShape, Model, ModelOptions, Predictor, Size, Zoom};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::print_json;
@@ -38,6 +38,7 @@ Examples:
   cutout eval data                            everything held out, the default model
   cutout eval data --limit 40                 forty objects a source, a first impression
   cutout eval data --source coco --json       one source, for a program to read
+  cutout eval data --zoom                     what --zoom gains: compare the rows by size of object
   cutout eval data --baseline                 the filled box: what a model has to beat";
 
 /// Measure a model's accuracy on a folder of annotated images.
@@ -55,6 +56,9 @@ pub(super) struct EvalArgs {
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
     #[arg(long, value_name = "SIDE|HxW", value_parser = parse_size)]
     size: Option<SizeArg>,
+    /// Zoom in on small objects, as `cutout segment --zoom` does; such an answer runs the image encoder once more
+    #[arg(long)]
+    zoom: bool,
     /// Which split of the annotations to take
     #[arg(long, value_name = "NAME", default_value = "heldout")]
     split: String,
@@ -74,7 +78,7 @@ pub(super) struct EvalArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Score the filled box instead of a model (a point or click is answered by the whole image)
-    #[arg(long, conflicts_with_all = ["model", "size", "threads"])]
+    #[arg(long, conflicts_with_all = ["model", "size", "threads", "zoom"])]
     baseline: bool,
 }
 
@@ -103,7 +107,14 @@ pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
             InputShape::Fit(side) => format!("{side}, fitted"),
         };
         let name = format!("{} at {at}", model.id());
-        (evaluate(&dataset, &mut Predictor::new(model), &decode, &mut bar)?, name)
+        let mut predictor = Predictor::new(model);
+        if args.zoom {
+            let zoom = Zoom::default();
+            let name = format!("{name}, zoomed (context {}, below {})", zoom.context, zoom.below);
+            (evaluate(&dataset, &mut Zoomed::new(predictor, zoom), &decode, &mut bar)?, name)
+        } else {
+            (evaluate(&dataset, &mut predictor, &decode, &mut bar)?, name)
+        }
     };
     bar.0.finish_and_clear();
     if args.json {

@@ -27,5 +27,5 @@ pub use distance::{deepest_pixel, deepest_point, squared_distances};
 pub use evaluate::{DecodeImage, Evaluation, ObjectScores, Progress, SourceScores, evaluate};
 pub use protocol::{Scores, correction, score_objects};
 pub use report::{Bucket, Figures, Report};
-pub use segmenter::Segmenter;
+pub use segmenter::{Segmenter, Zoomed};
 pub use skipped::{Reason, Skipped};
