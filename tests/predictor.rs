@@ -2,35 +2,24 @@
 
 use std::sync::OnceLock;
 
-use cutout::photo::Photo;
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 use cutout_runtime::{
     BBox, ErrorKind, ImageEmbedding, InputShape, LowResLogits, Model, ModelOptions, PredictOptions, Predictor, Prompt,
 };
-use cutout_tests::{scene_objects, scene_photo};
+use cutout_tests::{scene_objects, scene_photo, shipped_model};
 use rayon::prelude::*;
 
 /// Largest difference that sums in another order may make in logits, whose deviation is about ten.
 const ROUNDING: f32 = 1e-3;
 
-fn model() -> Model {
-    static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| Model::load(Bundle::shipped().unwrap(), ModelOptions::default()).unwrap()).clone()
-}
-
-fn photo() -> &'static Photo {
-    static PHOTO: OnceLock<Photo> = OnceLock::new();
-    PHOTO.get_or_init(scene_photo)
-}
-
 fn ready() -> Predictor {
     static EMBEDDING: OnceLock<ImageEmbedding> = OnceLock::new();
     let embedding = EMBEDDING.get_or_init(|| {
-        let mut predictor = Predictor::new(model());
-        predictor.set_image(&photo().view()).unwrap().clone()
+        let mut predictor = Predictor::new(shipped_model());
+        predictor.set_image(&scene_photo().view()).unwrap().clone()
     });
-    let mut predictor = Predictor::new(model());
+    let mut predictor = Predictor::new(shipped_model());
     predictor.set_embedding(embedding.clone()).unwrap();
     predictor
 }
@@ -52,7 +41,7 @@ fn a_prompt_gets_one_mask_or_three_of_the_photos_size() {
         let prediction = predictor.predict(&prompt, &options).unwrap();
         assert_eq!(prediction.masks.len(), count);
         for mask in &prediction.masks {
-            assert_eq!(mask.mask.size(), photo().size());
+            assert_eq!(mask.mask.size(), scene_photo().size());
             assert!((0.0..=1.0).contains(&mask.stability_score));
         }
         let best = prediction.best().predicted_iou;
@@ -105,10 +94,10 @@ fn a_saved_embedding_answers_as_the_photo_did() {
 fn an_embedding_of_another_input_size_is_refused() {
     let small = ModelOptions { input: Some(InputShape::Fixed(InputSize::new(256, 320))), ..ModelOptions::default() };
     let mut other = Predictor::new(Model::load(Bundle::shipped().unwrap(), small).unwrap());
-    let embedding = other.set_image(&photo().view()).unwrap().clone();
+    let embedding = other.set_image(&scene_photo().view()).unwrap().clone();
     assert_eq!(embedding.grid(), (16, 20));
     let prompt = Prompt::new().with_box(scene_objects()[0].bbox);
-    assert_eq!(other.predict(&prompt, &ONE).unwrap().masks[0].mask.size(), photo().size());
+    assert_eq!(other.predict(&prompt, &ONE).unwrap().masks[0].mask.size(), scene_photo().size());
     let error = ready().set_embedding(embedding).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelMismatch);
     assert!(error.to_string().contains("320x256"), "{error}");
@@ -117,7 +106,7 @@ fn an_embedding_of_another_input_size_is_refused() {
 #[test]
 fn prompts_that_make_no_sense_are_refused_and_the_image_stays() {
     let mut predictor = ready();
-    let wide = photo().size().width as f32;
+    let wide = scene_photo().size().width as f32;
     let wrong = [
         Prompt::new(),
         Prompt::new().with_point(-1.0, 5.0, true),
@@ -135,7 +124,7 @@ fn prompts_that_make_no_sense_are_refused_and_the_image_stays() {
         assert_eq!(error.kind(), ErrorKind::InvalidPrompt, "{error}");
     }
     predictor.predict(&Prompt::new().with_point(5.0, 5.0, true), &ONE).unwrap();
-    let error = Predictor::new(model()).predict(&Prompt::new().with_point(5.0, 5.0, true), &ONE).unwrap_err();
+    let error = Predictor::new(shipped_model()).predict(&Prompt::new().with_point(5.0, 5.0, true), &ONE).unwrap_err();
     assert!(error.to_string().contains("set_image"), "{error}");
 }
 
@@ -144,7 +133,7 @@ fn the_number_of_threads_changes_nothing() {
     let answer = |threads| {
         let options = ModelOptions { threads, ..ModelOptions::default() };
         let mut predictor = Predictor::new(Model::load(Bundle::shipped().unwrap(), options).unwrap());
-        predictor.set_image(&photo().view()).unwrap();
+        predictor.set_image(&scene_photo().view()).unwrap();
         predictor.predict(&Prompt::new().with_box(scene_objects()[0].bbox), &ONE).unwrap().masks.remove(0)
     };
     let (one, three) = (answer(1), answer(3));
@@ -159,7 +148,7 @@ fn predictors_may_run_side_by_side_inside_and_outside_of_a_pool() {
     let expected = ready().predict_batch(&prompts, &ONE).unwrap();
     let work = |_| {
         let mut predictor = ready();
-        predictor.set_image(&photo().view()).unwrap();
+        predictor.set_image(&scene_photo().view()).unwrap();
         let mut answers = predictor.predict_batch(&prompts, &ONE).unwrap();
         answers.push(predictor.predict(&prompts[0], &ONE).unwrap());
         for (answer, expected) in answers.iter().zip(expected.iter().chain([&expected[0]])) {

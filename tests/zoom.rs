@@ -1,40 +1,28 @@
 //! A second look at a small object: finer, never lost, and the plain answer where there is nothing to gain.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use cutout::photo::Photo;
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 use cutout_runtime::{
     BBox, ErrorKind, ImageView, InputShape, Mask, Model, ModelOptions, PredictOptions, Prediction, Predictor, Prompt,
     Region, Size, Zoom,
 };
-use cutout_tests::{SceneObject, scene_objects, scene_photo};
+use cutout_tests::{SceneObject, scene_objects, scene_photo, shipped_model};
 
 const ONE: PredictOptions = PredictOptions { multimask: false };
 const THREE: PredictOptions = PredictOptions { multimask: true };
 /// What is asked of the shipped model on small objects of the scene, zoomed, from a box.
 const FROM_A_BOX: f64 = 0.8;
 
-fn model() -> Model {
-    static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| Model::load(Bundle::shipped().unwrap(), ModelOptions::default()).unwrap()).clone()
-}
-
-fn photo() -> &'static Photo {
-    static PHOTO: OnceLock<Photo> = OnceLock::new();
-    PHOTO.get_or_init(scene_photo)
-}
-
 fn ready() -> Predictor {
-    let mut predictor = Predictor::new(model());
-    predictor.set_image(&photo().view()).unwrap();
+    let mut predictor = Predictor::new(shipped_model());
+    predictor.set_image(&scene_photo().view()).unwrap();
     predictor
 }
 
 fn zoomed(predictor: &mut Predictor, prompt: &Prompt, options: &PredictOptions) -> Prediction {
-    predictor.predict_zoomed(&photo().view(), prompt, options, &Zoom::default()).unwrap()
+    predictor.predict_zoomed(&scene_photo().view(), prompt, options, &Zoom::default()).unwrap()
 }
 
 fn boxed(object: &SceneObject) -> Prompt {
@@ -73,7 +61,7 @@ fn small_objects_are_found_from_their_boxes_no_worse_than_plainly() {
         let BBox { x0, y0, x1, y1 } = object.bbox;
         assert!(region.x0 as f32 <= x0 && region.y0 as f32 <= y0 && x1 <= region.x1 as f32 && y1 <= region.y1 as f32);
         let mask = &answer.masks[0].mask;
-        assert_eq!((answer.masks.len(), mask.size()), (1, photo().size()));
+        assert_eq!((answer.masks.len(), mask.size()), (1, scene_photo().size()));
         assert!(lies_in(mask, region), "{}", object.name);
         let iou = mask.iou(&object.mask).unwrap();
         assert!(iou >= plain - 0.05, "{}: {iou:.3}, plain {plain:.3}", object.name);
@@ -96,7 +84,7 @@ fn a_point_gets_three_masks_of_which_those_in_the_region_are_seen_anew() {
         let Some(region) = answer.zoomed else { continue };
         let mut moved = 0;
         for (a, b) in answer.masks.iter().zip(&plain.masks) {
-            assert_eq!(a.mask.size(), photo().size());
+            assert_eq!(a.mask.size(), scene_photo().size());
             if lies_in(&b.mask, region) {
                 assert!(lies_in(&a.mask, region));
                 moved += usize::from(a.low_res_logits != b.low_res_logits);
@@ -123,7 +111,7 @@ fn the_image_stays_set_and_need_not_have_been() {
     assert_eq!(predictor.image_timings(), timings);
     assert_same(&predictor.predict(&boxed(object), &ONE).unwrap(), &before);
 
-    let mut fresh = Predictor::new(model());
+    let mut fresh = Predictor::new(shipped_model());
     let first = zoomed(&mut fresh, &boxed(object), &ONE);
     assert_same(&first, &answer);
     assert!(first.timings.encode > fresh.image_timings().encode, "both runs of the encoder count");
@@ -133,7 +121,7 @@ fn the_image_stays_set_and_need_not_have_been() {
 #[test]
 fn a_large_object_gets_exactly_the_plain_answer() {
     let mut predictor = ready();
-    let Size { width, height } = photo().size();
+    let Size { width, height } = scene_photo().size();
     let whole = Prompt::new().with_box(BBox::new(0.0, 0.0, width as f32, height as f32));
     for options in [ONE, THREE] {
         let answer = zoomed(&mut predictor, &whole, &options);
@@ -146,7 +134,7 @@ fn a_large_object_gets_exactly_the_plain_answer() {
     assert_same(&answer, &predictor.predict(&apart, &ONE).unwrap());
     let never = Zoom { below: 0.0, ..Zoom::default() };
     let prompt = boxed(&scene_objects()[0]);
-    let answer = predictor.predict_zoomed(&photo().view(), &prompt, &ONE, &never).unwrap();
+    let answer = predictor.predict_zoomed(&scene_photo().view(), &prompt, &ONE, &never).unwrap();
     assert_same(&answer, &predictor.predict(&prompt, &ONE).unwrap());
 }
 
@@ -164,7 +152,7 @@ fn logits_of_a_zoomed_answer_are_the_mask_of_a_further_prompt() {
         let found = &answer.masks[0];
         let transform = *predictor.embedding().unwrap().transform();
         let upscaled = cutout_runtime::upscale_to_image(&found.low_res_logits, &transform).unwrap();
-        let coarse = Mask::from_logits(photo().size(), &upscaled, 0.0).unwrap();
+        let coarse = Mask::from_logits(scene_photo().size(), &upscaled, 0.0).unwrap();
         let prompt = pointed(&object).with_mask(found.low_res_logits.clone());
         let plain = predictor.predict(&prompt, &ONE).unwrap();
         let again = zoomed(&mut predictor, &prompt.with_point(1.0, 1.0, false), &ONE);
@@ -180,7 +168,7 @@ fn logits_of_a_zoomed_answer_are_the_mask_of_a_further_prompt() {
 #[test]
 fn what_predict_refuses_is_refused_and_the_image_stays() {
     let mut predictor = ready();
-    let (view, wide) = (photo().view(), photo().size().width as f32);
+    let (view, wide) = (scene_photo().view(), scene_photo().size().width as f32);
     let good = boxed(&scene_objects()[0]);
     let before = predictor.predict(&good, &ONE).unwrap();
     let logits = &before.masks[0].low_res_logits;
@@ -206,7 +194,7 @@ fn what_predict_refuses_is_refused_and_the_image_stays() {
     assert_eq!(error.kind(), ErrorKind::InvalidImage, "{error}");
     assert_same(&predictor.predict(&good, &ONE).unwrap(), &before);
 
-    let mut fresh = Predictor::new(model());
+    let mut fresh = Predictor::new(shipped_model());
     fresh.predict_zoomed(&view, &wrong[1], &ONE, &Zoom::default()).unwrap_err();
     assert!(fresh.embedding().is_none(), "the image is not encoded for a prompt that makes no sense");
 }

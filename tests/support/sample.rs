@@ -1,9 +1,11 @@
-//! The sample scene as tests use it: the photo in `assets/` and the objects in it.
+//! What most tests start from: the photo in `assets/` and the objects in it, and the shipped model.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use cutout::photo::Photo;
-use cutout_runtime::{BBox, CocoRle, Mask, Point};
+use cutout_models::Bundle;
+use cutout_runtime::{BBox, CocoRle, Mask, Model, ModelOptions, Point};
 use serde_json::Value;
 
 use crate::root;
@@ -25,12 +27,23 @@ pub fn scene_path() -> PathBuf {
     root().join("assets/scene.jpg")
 }
 
-/// The photo.
+/// The photo, read once.
 ///
 /// # Panics
 /// If the repository's own file is damaged.
-pub fn scene_photo() -> Photo {
-    Photo::open(&scene_path()).expect("assets/scene.jpg is part of the repository")
+pub fn scene_photo() -> &'static Photo {
+    static PHOTO: OnceLock<Photo> = OnceLock::new();
+    PHOTO.get_or_init(|| Photo::open(&scene_path()).expect("assets/scene.jpg is part of the repository"))
+}
+
+/// The shipped model as it is by default, loaded once.
+///
+/// # Panics
+/// If it cannot be loaded.
+pub fn shipped_model() -> Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    let load = || Model::load(Bundle::shipped().expect("it is in the program"), ModelOptions::default());
+    MODEL.get_or_init(|| load().expect("it runs here")).clone()
 }
 
 /// The objects in the photo.
