@@ -314,7 +314,7 @@ def train(args, rank):
         step, images = step + 1, images + world * len(batch["images"])
         stop = halt > 0 or spent >= 60 * minutes
 
-        for name, values in summary(report, loss, norm).items():
+        for name, values in summary(report, loss.detach(), norm).items():
             sums.setdefault(name, []).extend(values)
         if step == 1 or step % 25 == 0 or stop:
             write(step=step, minutes=spent / 60, side=side, images=images, lr=args.lr * scale, wait=wait,
