@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 use cutout_runtime::{
-    BBox, ErrorKind, ImageEmbedding, InputShape, LowResLogits, Model, ModelOptions, PredictOptions, Predictor, Prompt,
+    ErrorKind, ImageEmbedding, InputShape, LowResLogits, Model, ModelOptions, PredictOptions, Predictor, Prompt,
 };
-use cutout_tests::{scene_objects, scene_photo, shipped_model};
+use cutout_tests::{scene_objects, scene_photo, senseless_prompts, shipped_model};
 use rayon::prelude::*;
 
 /// Largest difference that sums in another order may make in logits, whose deviation is about ten.
@@ -106,20 +106,7 @@ fn an_embedding_of_another_input_size_is_refused() {
 #[test]
 fn prompts_that_make_no_sense_are_refused_and_the_image_stays() {
     let mut predictor = ready();
-    let wide = scene_photo().size().width as f32;
-    let wrong = [
-        Prompt::new(),
-        Prompt::new().with_point(-1.0, 5.0, true),
-        Prompt::new().with_point(wide + 1.0, 5.0, true),
-        Prompt::new().with_point(f32::NAN, 5.0, true),
-        Prompt::new().with_box(BBox::new(10.0, 10.0, 10.0, 50.0)),
-        Prompt::new().with_box(BBox::new(50.0, 10.0, 10.0, 50.0)),
-        Prompt::new().with_box(BBox::new(0.0, 0.0, wide + 9.0, 50.0)),
-        Prompt::new().with_mask(LowResLogits { height: 3, width: 3, values: vec![0.0; 9] }),
-        Prompt::new().with_mask(LowResLogits { height: 0, width: 0, values: Vec::new() }),
-        (0..257).fold(Prompt::new(), |p, _| p.with_point(5.0, 5.0, true)),
-    ];
-    for prompt in &wrong {
+    for prompt in &senseless_prompts() {
         let error = predictor.predict(prompt, &ONE).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPrompt, "{error}");
     }

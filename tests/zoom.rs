@@ -8,7 +8,7 @@ use cutout_runtime::{
     BBox, ErrorKind, ImageView, InputShape, Mask, Model, ModelOptions, PredictOptions, Prediction, Predictor, Prompt,
     Region, Size, Zoom,
 };
-use cutout_tests::{SceneObject, scene_objects, scene_photo, shipped_model};
+use cutout_tests::{SceneObject, scene_objects, scene_photo, senseless_prompts, shipped_model};
 
 const ONE: PredictOptions = PredictOptions { multimask: false };
 const THREE: PredictOptions = PredictOptions { multimask: true };
@@ -168,20 +168,13 @@ fn logits_of_a_zoomed_answer_are_the_mask_of_a_further_prompt() {
 #[test]
 fn what_predict_refuses_is_refused_and_the_image_stays() {
     let mut predictor = ready();
-    let (view, wide) = (scene_photo().view(), scene_photo().size().width as f32);
+    let view = scene_photo().view();
     let good = boxed(&scene_objects()[0]);
     let before = predictor.predict(&good, &ONE).unwrap();
     let logits = &before.masks[0].low_res_logits;
     let turned = cutout_runtime::LowResLogits { height: logits.width, width: logits.height, ..logits.clone() };
-    let wrong = [
-        Prompt::new(),
-        Prompt::new().with_point(-1.0, 5.0, true),
-        Prompt::new().with_point(wide + 1.0, 5.0, true),
-        Prompt::new().with_point(f32::NAN, 5.0, true),
-        Prompt::new().with_box(BBox::new(10.0, 10.0, 10.0, 50.0)),
-        Prompt::new().with_box(BBox::new(0.0, 0.0, wide + 9.0, 50.0)),
-        good.clone().with_mask(turned),
-    ];
+    let mut wrong = senseless_prompts();
+    wrong.push(good.clone().with_mask(turned));
     for prompt in &wrong {
         let error = predictor.predict_zoomed(&view, prompt, &ONE, &Zoom::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidPrompt, "{error}");
@@ -195,7 +188,7 @@ fn what_predict_refuses_is_refused_and_the_image_stays() {
     assert_same(&predictor.predict(&good, &ONE).unwrap(), &before);
 
     let mut fresh = Predictor::new(shipped_model());
-    fresh.predict_zoomed(&view, &wrong[1], &ONE, &Zoom::default()).unwrap_err();
+    fresh.predict_zoomed(&view, &senseless_prompts()[1], &ONE, &Zoom::default()).unwrap_err();
     assert!(fresh.embedding().is_none(), "the image is not encoded for a prompt that makes no sense");
 }
 

@@ -6,7 +6,6 @@ See README.md."""
 import torch
 import torch.nn.functional as F
 
-import evaluate
 import losses
 import teacher
 import train
@@ -25,8 +24,8 @@ class Distil:
         if args.backbone:
             student.image_encoder.backbone.load_npz(args.backbone)
         if args.start:
-            teacher.start_from(student, evaluate.weights(args.start))
-        else:
+            teacher.start_from(student, teacher.weights(args.start))
+        if not args.start or args.learn == "embedding":
             # The student speaks to the teacher's decoder from the first step on.
             decoder = {k: v for k, v in self.teacher.state_dict().items() if not k.startswith("image_encoder.")}
             teacher.start_from(student, decoder)

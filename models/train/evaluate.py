@@ -14,22 +14,6 @@ import teacher
 from model import normalise
 
 
-def weights(path):
-    """The averaged weights of a training checkpoint, or those of an exported safetensors file, in float32."""
-    if str(path).endswith(".safetensors"):
-        from safetensors.torch import load_file
-        return {k: v.float() for k, v in load_file(path).items()}
-    return torch.load(path, map_location="cpu", weights_only=False)["ema"]
-
-
-def load(path, device="cpu"):
-    """The model with these `weights`, ready to answer."""
-    state = weights(path)
-    model = teacher.build("large" if teacher.is_large(state) else "small")
-    model.load_state_dict(state)
-    return model.to(device, memory_format=torch.channels_last).eval()
-
-
 class View:
     """An image resized to a long side of `side`, normalised and padded, with its features, and the way back to its own pixels."""
 
@@ -134,7 +118,7 @@ def main():
     torch.set_num_threads(args.threads)
     if args.data:
         data.pack(args.data, args.cache)
-    model = load(args.weights, args.device)
+    model = teacher.load(args.weights, device=args.device)
     result = run(model, args.cache, args.split, args.side, args.limit, args.clicks, args.licence, not args.rect)
     for name, row in (result["sources"] | {"MEAN": result["mean"]}).items():
         print(f"{name:18}" + "".join(f" {k} {v:.3f}" if k != "objects" else f" n {v}" for k, v in row.items()))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-import evaluate
+import teacher
 
 
 def export(checkpoint, out, note=""):
@@ -27,7 +27,7 @@ def export(checkpoint, out, note=""):
 @torch.no_grad()
 def fixture(weights, out):
     """One input and what the exported weights answer in float32, for a point, a box with a point, and a mask prompt."""
-    model = evaluate.load(weights)
+    model = teacher.load(weights)
     x = torch.from_numpy(np.random.default_rng(5).uniform(-1, 1, (1, 3, 128, 160)).astype(np.float32))
     # Noise alone would leave the deep layers with little to say.
     x = (x * 0.3 + torch.nn.functional.interpolate(x[:, :, ::32, ::32], x.shape[-2:], mode="bilinear")).clamp(-1, 1)

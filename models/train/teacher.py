@@ -103,18 +103,26 @@ class OnnxEncoder(nn.Module):
         return embedding, none(32, 4), none(64, 8)
 
 
-def load(weights, onnx=None, threads=0, device="cpu"):
-    """A teacher: a model of ours from its checkpoint or .safetensors, or with `onnx` an official one, whose prompt encoder and mask
-    decoder come from its checkpoint (.pt, .pth or .safetensors under the official names)."""
-    import evaluate
-    if onnx is None:
-        return evaluate.load(weights, device).requires_grad_(False)
-    if str(weights).endswith(".safetensors"):
+def weights(path):
+    """The weights in a file by their names, in float32: the averaged ones of a training checkpoint, or those of a state dict, ours
+    exported or an official one (.safetensors, .pt, .pth)."""
+    if str(path).endswith(".safetensors"):
         from safetensors.torch import load_file
-        state = load_file(weights)
+        state = load_file(path)
     else:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    parts = {k: v.float() for k, v in state.items() if k.startswith(("prompt_encoder.", "mask_decoder."))}
-    model = CutoutS(OnnxEncoder(onnx, threads))
-    model.load_state_dict(parts)
-    return model.to(device).eval().requires_grad_(False)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("ema", state)
+    return {k: v.float() for k, v in state.items()}
+
+
+def load(path, onnx=None, threads=0, device="cpu"):
+    """A teacher: a model of ours from its `weights`, or with `onnx` an official one, whose prompt encoder and mask decoder come from
+    its checkpoint."""
+    state = weights(path)
+    if onnx is None:
+        model = build("large" if is_large(state) else "small")
+    else:
+        model = CutoutS(OnnxEncoder(onnx, threads))
+        state = {k: v for k, v in state.items() if k.startswith(("prompt_encoder.", "mask_decoder."))}
+    model.load_state_dict(state)
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -50,7 +50,7 @@ def arguments(doc):
     p.add_argument("--leave-out", nargs="*", default=[], metavar="SOURCE", help="sources that are not trained on")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--amp", choices=["bf16", "off"], default="bf16" if torch.cuda.is_available() else "off",
-                   help="bf16 halves the time where the processor computes it, and doubles it where it only emulates it")
+                   help="bf16 is faster where the processor computes it, and slower where it only emulates it")
     p.add_argument("--processes", type=int, default=1, help="replicas that share every step; on a CPU, one per core beats threads")
     p.add_argument("--threads", type=int, default=0, help="per process; 0: the cores divided by the processes")
     p.add_argument("--seed", type=int, default=1)
@@ -101,7 +101,8 @@ class Loader:
 
     def __init__(self, args, rank):
         self.args, self.rank, self.jobs = args, rank, {}
-        self.pool = ProcessPoolExecutor(1, initializer=worker, initargs=(str(args.cache), args.seed, args.licence, args.objects, args.synthetic, args.leave_out))
+        settings = str(args.cache), args.seed, args.licence, args.objects, args.synthetic, args.leave_out
+        self.pool = ProcessPoolExecutor(1, initializer=worker, initargs=settings)
 
     def get(self, step, progress):
         for s in range(step, step + AHEAD):
@@ -157,7 +158,7 @@ class Supervised:
         if args.backbone:
             model.image_encoder.backbone.load_npz(args.backbone)
         if args.start:
-            teacher.start_from(model, evaluate.weights(args.start))
+            teacher.start_from(model, teacher.weights(args.start))
         model.image_encoder.backbone.freeze(args.freeze)
         return model
 
@@ -281,7 +282,7 @@ def train(args, rank):
     write = lambda **entry: log.write(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()}) + "\n")
     keep = lambda: save(checkpoint, {
         "model": model.state_dict(), "ema": ema.state_dict(), "optimiser": optim.state_dict(), "rng": torch.get_rng_state(),
-        "step": step, "spent": spent, "images": images, "encoder": args.encoder, "args": {k: str(v) for k, v in vars(args).items()}})
+        "step": step, "spent": spent, "images": images, "args": {k: str(v) for k, v in vars(args).items()}})
 
     minutes, clock, began_at = args.minutes, time.monotonic(), spent
     saved = validated = spent

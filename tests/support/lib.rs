@@ -7,7 +7,7 @@ pub mod scene;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub use sample::{SceneObject, scene_objects, scene_path, scene_photo, shipped_model};
+pub use sample::{SceneObject, scene_objects, scene_path, scene_photo, senseless_prompts, shipped_model};
 
 /// The root of the repository.
 pub fn root() -> PathBuf {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use cutout::photo::Photo;
 use cutout_models::Bundle;
-use cutout_runtime::{BBox, CocoRle, Mask, Model, ModelOptions, Point};
+use cutout_runtime::{BBox, CocoRle, LowResLogits, Mask, Model, ModelOptions, Point, Prompt};
 use serde_json::Value;
 
 use crate::root;
@@ -55,6 +55,23 @@ pub fn scene_objects() -> Vec<SceneObject> {
     let file: Value = serde_json::from_str(&text).expect("assets/scene_masks.json is JSON");
     let objects = file["objects"].as_array().expect("a list of objects");
     objects.iter().map(object).collect()
+}
+
+/// Prompts that every way of asking about the photo must refuse as `InvalidPrompt`.
+pub fn senseless_prompts() -> Vec<Prompt> {
+    let wide = scene_photo().size().width as f32;
+    vec![
+        Prompt::new(),
+        Prompt::new().with_point(-1.0, 5.0, true),
+        Prompt::new().with_point(wide + 1.0, 5.0, true),
+        Prompt::new().with_point(f32::NAN, 5.0, true),
+        Prompt::new().with_box(BBox::new(10.0, 10.0, 10.0, 50.0)),
+        Prompt::new().with_box(BBox::new(50.0, 10.0, 10.0, 50.0)),
+        Prompt::new().with_box(BBox::new(0.0, 0.0, wide + 9.0, 50.0)),
+        Prompt::new().with_mask(LowResLogits { height: 3, width: 3, values: vec![0.0; 9] }),
+        Prompt::new().with_mask(LowResLogits { height: 0, width: 0, values: Vec::new() }),
+        (0..257).fold(Prompt::new(), |p, _| p.with_point(5.0, 5.0, true)),
+    ]
 }
 
 fn object(value: &Value) -> SceneObject {
