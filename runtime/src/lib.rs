@@ -17,7 +17,6 @@ mod geometry;
 mod image;
 mod image_encoder;
 mod input_shape;
-mod kernels;
 mod mask;
 mod mask_decoder;
 mod mask_prompt;

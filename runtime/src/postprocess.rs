@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::geometry::ResizeLongestSide;
-use crate::kernels::upscale_logits::{Axis, horizontal, vertical};
 use crate::prompt::LowResLogits;
+use cutout_kernels::upscale_logits::{Axis, horizontal, vertical};
 
 /// Brings low-resolution logits to image size; owns its scratch, so that further masks of one image allocate nothing.
 #[derive(Debug, Default)]

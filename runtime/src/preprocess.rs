@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::geometry::{ResizeLongestSide, Size};
 use crate::image::{ImageView, PixelFormat};
-use crate::kernels::{normalize, resize};
+use cutout_kernels::{normalize, resize};
 
 pub use cutout_models::Normalization;
 

@@ -9,4 +9,4 @@
 
 mod scalar;
 
-pub(crate) use scalar::rgb8_to_planes;
+pub use scalar::rgb8_to_planes;

@@ -2,7 +2,7 @@
 
 /// Normalises one row of pixels into one row of each plane and zeroes the rest of it. Planes are at least as wide as
 /// the row.
-pub(crate) fn rgb8_to_planes(row: &[u8], mean: [f32; 3], std: [f32; 3], planes: [&mut [f32]; 3]) {
+pub fn rgb8_to_planes(row: &[u8], mean: [f32; 3], std: [f32; 3], planes: [&mut [f32]; 3]) {
     let (pixels, _) = row.as_chunks::<3>();
     for (channel, plane) in planes.into_iter().enumerate() {
         let (image, padding) = plane.split_at_mut(pixels.len());

@@ -3,7 +3,7 @@
 use super::{Axis, Tap};
 
 /// Interpolates one low-resolution row along `axis` into `out`, which has as many pixels as the axis has outputs.
-pub(crate) fn horizontal(axis: &Axis, low: &[f32], out: &mut [f32]) {
+pub fn horizontal(axis: &Axis, low: &[f32], out: &mut [f32]) {
     for ((out, [first, second]), outer) in out.iter_mut().zip(&axis.taps).zip(&axis.outer) {
         *out = outer.blend(first.take(low), second.take(low));
     }
@@ -11,7 +11,7 @@ pub(crate) fn horizontal(axis: &Axis, low: &[f32], out: &mut [f32]) {
 
 /// Computes row `i` of the output of `axis`; `row(y)` gives row `y` of the low-resolution grid after
 /// [`horizontal`], as long as `out`.
-pub(crate) fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+pub fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
     let ([first, second], outer) = (&axis.taps[i], &axis.outer[i]);
     let [a, b] = first.indices.map(|y| row(y as usize));
     let [c, d] = second.indices.map(|y| row(y as usize));

@@ -17,14 +17,14 @@
 
 mod scalar;
 
-pub(crate) use scalar::{horizontal_rgb8, vertical};
+pub use scalar::{horizontal_rgb8, vertical};
 
 /// Fractional bits of a weight: 32 less 8 for the pixel and 2 for headroom, as in Pillow.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// Which input pixels make each output pixel along one axis, and with which weights.
 #[derive(Debug, Default)]
-pub(crate) struct Axis {
+pub struct Axis {
     input: usize,
     output: usize,
     windows: Vec<Window>,
@@ -44,7 +44,7 @@ struct Window {
 
 impl Axis {
     /// Makes this the axis from `input` to `output` pixels, both at least 1. Does nothing if it already is.
-    pub(crate) fn prepare(&mut self, input: usize, output: usize) {
+    pub fn prepare(&mut self, input: usize, output: usize) {
         if (self.input, self.output) == (input, output) {
             return;
         }
@@ -69,7 +69,7 @@ impl Axis {
     }
 
     /// Whether this axis keeps its size, so that its pass is left out.
-    pub(crate) fn is_identity(&self) -> bool {
+    pub fn is_identity(&self) -> bool {
         self.input == self.output
     }
 

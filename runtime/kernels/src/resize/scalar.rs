@@ -5,7 +5,7 @@ use super::{Axis, PRECISION_BITS};
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// Resizes one row of 3-channel pixels along `axis`: `source` has `3 * input` bytes, `out` has `3 * output`.
-pub(crate) fn horizontal_rgb8(axis: &Axis, source: &[u8], out: &mut [u8]) {
+pub fn horizontal_rgb8(axis: &Axis, source: &[u8], out: &mut [u8]) {
     let (source, _) = source.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
     for (i, pixel) in out.iter_mut().enumerate() {
@@ -21,7 +21,7 @@ pub(crate) fn horizontal_rgb8(axis: &Axis, source: &[u8], out: &mut [u8]) {
 }
 
 /// Computes row `i` of the output of `axis`; `row(y)` gives input row `y`, as long as `out`.
-pub(crate) fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [u8], out: &mut [u8]) {
+pub fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [u8], out: &mut [u8]) {
     // A block of sums stays in registers or L1 while the input rows pass by.
     const BLOCK: usize = 256;
     let (start, weights) = axis.window(i);

@@ -16,11 +16,11 @@
 
 mod scalar;
 
-pub(crate) use scalar::{horizontal, vertical};
+pub use scalar::{horizontal, vertical};
 
 /// One axis of both interpolations: what each output pixel takes from the low-resolution grid.
 #[derive(Debug, Default)]
-pub(crate) struct Axis {
+pub struct Axis {
     spans: [usize; 4],
     taps: Vec<[Tap; 2]>,
     outer: Vec<Tap>,
@@ -28,7 +28,7 @@ pub(crate) struct Axis {
 
 /// One output of one interpolation: `weights[0] * v[indices[0]] + weights[1] * v[indices[1]]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Tap {
+pub struct Tap {
     indices: [u32; 2],
     weights: [f32; 2],
 }
@@ -36,7 +36,7 @@ pub(crate) struct Tap {
 impl Axis {
     /// Makes this the axis from `low` pixels to `model`, cut to `resized`, to `image`; all at least 1 and
     /// `resized <= model`. Does nothing if it already is.
-    pub(crate) fn prepare(&mut self, low: usize, model: usize, resized: usize, image: usize) {
+    pub fn prepare(&mut self, low: usize, model: usize, resized: usize, image: usize) {
         let spans = [low, model, resized, image];
         if self.spans == spans {
             return;

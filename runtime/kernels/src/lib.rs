@@ -1,0 +1,12 @@
+//! The arithmetic that runs once per pixel or per weight: one folder per operation.
+//!
+//! Each `mod.rs` is the operation's contract (formula, rounding, layout, tolerance) and chooses by [`SimdLevel`]; each `scalar.rs` is
+//! its specification, which every other implementation must meet. Kernels return no errors: their callers have checked the shapes.
+//! Integers are exact at every level. No value depends on the number of threads.
+
+pub mod normalize;
+pub mod resize;
+mod simd;
+pub mod upscale_logits;
+
+pub use simd::SimdLevel;
