@@ -1,4 +1,4 @@
-//! What does each stage of an answer cost, with one thread and with two?
+//! What does each stage of an answer cost, with one thread and with two, by our own operators and by tract?
 //!
 //! `cargo bench -p cutout-benches --bench stages [-- ROUNDS]`
 #![allow(clippy::print_stdout, reason = "a bench's result is its output")]
@@ -7,6 +7,7 @@ use std::error::Error;
 
 use cutout_benches::{Case, interleave, print};
 use cutout_models::Bundle;
+use cutout_runtime::engine::Operators;
 use cutout_runtime::{
     ImageView, InputShape, Model, ModelOptions, PredictOptions, Predictor, Preprocessor, Prompt, Size,
 };
@@ -22,11 +23,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prompt = Prompt::new().with_point(640.0, 360.0, true);
     for side in [384, 512, 1024] {
         let input = InputShape::Fit(side);
-        let load = |threads| Model::load(Bundle::shipped()?, ModelOptions { input: Some(input), threads });
-        let models = [load(1)?, load(2)?];
+        let load = |threads, operators| {
+            Model::load(Bundle::shipped()?, ModelOptions { input: Some(input), threads, operators })
+        };
+        let own = Operators::default();
+        let models = [
+            (own, load(1, own)?),
+            (Operators::Tract, load(1, Operators::Tract)?),
+            (own, load(2, own)?),
+            (Operators::Tract, load(2, Operators::Tract)?),
+        ];
         let mut cases = Vec::new();
-        for model in &models {
-            let threads = model.threads().count();
+        for (operators, model) in &models {
+            let threads = format!("{operators}, {} thread", model.threads().count());
             let mut encoding = Predictor::new(model.clone());
             encoding.set_image(&image)?;
             let mut prompting = Predictor::new(model.clone());
@@ -35,21 +44,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut preprocessor = Preprocessor::new(Size::new(input.width, input.height), model.normalization());
             let mut buffer = Vec::new();
             cases.push(Case {
-                name: format!("preprocess and encode, {threads} thread"),
+                name: format!("preprocess and encode, {threads}"),
                 run: Box::new(move || drop(encoding.set_image(&image))),
             });
             cases.push(Case {
-                name: format!("preprocess alone, {threads} thread"),
+                name: format!("preprocess alone, {threads}"),
                 run: Box::new(move || drop(model.threads().install(|| preprocessor.run(&image, &mut buffer)))),
             });
             let prompt = &prompt;
             cases.push(Case {
-                name: format!("prompt to mask, {threads} thread"),
+                name: format!("prompt to mask, {threads}"),
                 run: Box::new(move || drop(prompting.predict(prompt, &PredictOptions::default()))),
             });
         }
         let times = interleave(&mut cases, rounds);
-        println!("\n{} at {}, picture {PICTURE}, {rounds} rounds", models[0].id(), models[0].input_for(PICTURE));
+        println!("\n{} at {}, picture {PICTURE}, {rounds} rounds", models[0].1.id(), models[0].1.input_for(PICTURE));
         print(&cases, &times);
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! The architecture, the preprocessing and the prompt handling are those of the official code.
 
 use cutout::parity::check_parity;
+use cutout_runtime::ModelOptions;
 use cutout_tests::shared;
 
 fn holds(folder: &str) {
     let Some(path) = shared(&format!("reference/{folder}"), "parity with the official code") else { return };
-    let report = check_parity(&path, 0, |_| {}).unwrap();
+    let report = check_parity(&path, ModelOptions::default(), |_| {}).unwrap();
     assert!(report.cases > 0 && report.ok, "{report}");
 }
 

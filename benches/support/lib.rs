@@ -36,9 +36,9 @@ pub fn print(cases: &[Case<'_>], times: &[Vec<Duration>]) {
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
     let median = |t: &[Duration]| ms(t[t.len() / 2]);
     println!("cpu: {}", cpu());
-    println!("{:32} {:>10} {:>10} {:>8}", "case", "median ms", "best ms", "ratio");
+    println!("{:40} {:>10} {:>10} {:>8}", "case", "median ms", "best ms", "ratio");
     for (case, t) in cases.iter().zip(times) {
-        println!("{:32} {:10.2} {:10.2} {:8.2}", case.name, median(t), ms(t[0]), median(t) / median(&times[0]));
+        println!("{:40} {:10.2} {:10.2} {:8.2}", case.name, median(t), ms(t[0]), median(t) / median(&times[0]));
     }
 }
 

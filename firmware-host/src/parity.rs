@@ -29,12 +29,12 @@ const MASK_IOU: f64 = 0.999;
 /// Runs every case of a reference folder through Cutout, on embeddings of its own making, and compares.
 ///
 /// The network's input size is sixteen times the reference's embedding; any image size goes. `note` is told what takes
-/// long. `threads` is 0 for one per core.
+/// long. The input size in `options` is the folder's, whatever it says.
 ///
 /// # Errors
 /// If a file is missing, damaged or of the wrong shape, holds values that are not finite, or a network cannot be run.
 /// A difference beyond its tolerance is no error: the report says so.
-pub fn check_parity(folder: &Path, threads: usize, note: impl Fn(&str)) -> Result<ParityReport> {
+pub fn check_parity(folder: &Path, options: ModelOptions, note: impl Fn(&str)) -> Result<ParityReport> {
     let reference = Reference::open(folder)?;
     let expected = reference.embedding()?;
     let (grid_height, grid_width) = (expected.shape()[2], expected.shape()[3]);
@@ -45,7 +45,7 @@ pub fn check_parity(folder: &Path, threads: usize, note: impl Fn(&str)) -> Resul
     note("making stand-in weights and preparing the networks");
     let bundle = reference.bundle(input)?;
     let normalization = bundle.normalization();
-    let options = ModelOptions { threads, ..ModelOptions::default() };
+    let options = ModelOptions { input: None, ..options };
     let mut predictor = Predictor::new(Model::load(bundle, options)?);
 
     let mut differences = Differences::new();

@@ -6,7 +6,7 @@ use std::path::Path;
 use cutout_models::checkpoint::{self, StateDict};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::engine::Tensor;
+use crate::engine::{Prepared, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{ResizeLongestSide, Size};
 
@@ -20,13 +20,15 @@ pub struct ImageEmbedding {
     high_res: Vec<Tensor>,
     transform: ResizeLongestSide,
     model_id: String,
+    /// What the mask decoder computed of the features alone.
+    prepared: Prepared,
     /// Which image this is, in the caller's own counting. Carried, never interpreted.
     pub frame_id: Option<u64>,
 }
 
 impl ImageEmbedding {
     pub(crate) fn new(features: Tensor, high_res: Vec<Tensor>, transform: ResizeLongestSide, model_id: String) -> Self {
-        ImageEmbedding { features, high_res, transform, model_id, frame_id: None }
+        ImageEmbedding { features, high_res, transform, model_id, prepared: Prepared::default(), frame_id: None }
     }
 
     /// Features at a sixteenth of the model input, `[1, 256, h, w]`.
@@ -38,6 +40,10 @@ impl ImageEmbedding {
     /// decoder refines its masks with them; empty for the others.
     pub fn high_res(&self) -> &[Tensor] {
         &self.high_res
+    }
+
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
     }
 
     /// The transform from image pixels to model pixels.

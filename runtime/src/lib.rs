@@ -30,6 +30,7 @@ mod timings;
 mod zoom;
 
 pub use coco_rle::CocoRle;
+pub use cutout_kernels::SimdLevel;
 pub use embedding::ImageEmbedding;
 pub use error::{Error, ErrorKind, Result};
 pub use geometry::{BBox, MAX_PIXELS, MAX_SIDE, Point, Region, ResizeLongestSide, Size};

@@ -6,7 +6,7 @@ use cutout_models::onnx::Dim;
 use rayon::prelude::*;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Network, Tensor, Threads};
+use crate::engine::{Inputs, Network, Operators, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{LowResLogits, ModelPrompt};
 
@@ -31,9 +31,10 @@ pub(crate) struct MaskDecoder {
 }
 
 impl MaskDecoder {
-    pub(crate) fn load(bundle: &Bundle, grid: (usize, usize), threads: &Threads) -> Result<Self> {
+    pub(crate) fn load(bundle: &Bundle, grid: (usize, usize), operators: Operators, threads: &Threads) -> Result<Self> {
         let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Symbol("num_points"), embedding: grid };
-        let network = Network::load("mask decoder", &bundle.mask_decoder_onnx(shape)?, threads)?;
+        let inputs = Inputs { early: &["image_embeddings", "high_res_s0", "high_res_s1"], fixed: &["has_mask_input"] };
+        let network = Network::load("mask decoder", bundle.mask_decoder_onnx(shape)?, inputs, operators, threads)?;
         Ok(MaskDecoder { network, grid, threads: threads.clone() })
     }
 
@@ -88,7 +89,7 @@ impl MaskDecoder {
             ("has_mask_input", &has_mask),
         ];
         inputs.extend(["high_res_s0", "high_res_s1"].into_iter().zip(embedding.high_res()));
-        let outputs = self.network.run(&inputs)?;
+        let outputs = self.network.run_prepared(embedding.prepared(), &inputs)?;
         let [logits, ious] = outputs.as_slice() else {
             return Err(Error::new(ErrorKind::Engine, "the mask decoder must have two outputs"));
         };

@@ -6,7 +6,7 @@ use cutout_models::arch::InputSize;
 use cutout_models::{Bundle, Normalization};
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::Threads;
+use crate::engine::{Layer, Operators, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::image_encoder::ImageEncoder;
@@ -20,6 +20,8 @@ pub struct ModelOptions {
     pub input: Option<InputShape>,
     /// Worker threads; 0 means one for each core that this process may use.
     pub threads: usize,
+    /// What runs the networks.
+    pub operators: Operators,
 }
 
 /// An image encoder and a mask decoder, ready to run. Cheap to clone; safe to share between threads.
@@ -33,6 +35,7 @@ struct Inner {
     id: String,
     input: InputShape,
     threads: Threads,
+    operators: Operators,
     /// The networks by input size, the last used first.
     stages: Mutex<Vec<(InputSize, Stages)>>,
 }
@@ -63,7 +66,16 @@ impl Model {
         input.largest().multiple_of(bundle.architecture().size_multiple())?;
         let threads = Threads::new(options.threads)?;
         let id = bundle.id();
-        let model = Model { inner: Arc::new(Inner { bundle, id, input, threads, stages: Mutex::default() }) };
+        let model = Model {
+            inner: Arc::new(Inner {
+                bundle,
+                id,
+                input,
+                threads,
+                operators: options.operators,
+                stages: Mutex::default(),
+            }),
+        };
         if let InputShape::Fixed(size) = input {
             model.stages(size)?;
         }
@@ -108,6 +120,14 @@ impl Model {
         &self.inner.threads
     }
 
+    /// The steps of the image encoder at an input size; none where tract runs it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn encoder_layers(&self, size: InputSize) -> Result<Vec<Layer>> {
+        Ok(self.stages(size)?.image_encoder.layers())
+    }
+
     /// The networks for an input size, built if they are not at hand.
     pub(crate) fn stages(&self, size: InputSize) -> Result<Stages> {
         let inner = &self.inner;
@@ -116,9 +136,9 @@ impl Model {
             kept[..=at].rotate_right(1);
             return Ok(kept[0].1.clone());
         }
-        let image_encoder = ImageEncoder::load(&inner.bundle, size, &inner.threads)?;
+        let image_encoder = ImageEncoder::load(&inner.bundle, size, inner.operators, &inner.threads)?;
         let grid = (size.height / 16, size.width / 16);
-        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, &inner.threads)?;
+        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, inner.operators, &inner.threads)?;
         let stages = Stages { image_encoder, mask_decoder };
         kept.truncate(Self::KEPT_SIZES - 1);
         kept.insert(0, (size, stages.clone()));

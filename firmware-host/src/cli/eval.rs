@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, Zoomed, evaluate};
-use cutout_runtime::{InputShape, Model, ModelOptions, Predictor, Size, Zoom};
+use cutout_runtime::{InputShape, Model, Predictor, Size, Zoom};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::compute::Compute;
 use super::print_json;
 use super::values::{SizeArg, parse_size};
 use crate::model_source::load_bundle;
@@ -74,9 +75,8 @@ pub(super) struct EvalArgs {
     /// Print JSON: {"overall": {...}, "sources": {NAME: {...}}, ...}
     #[arg(long)]
     json: bool,
-    /// Threads to compute on; 0 for one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
     /// Score the filled box instead of a model (a point or click is answered by the whole image)
     #[arg(long, conflicts_with_all = ["model", "size", "threads", "zoom"])]
     baseline: bool,
@@ -101,7 +101,7 @@ pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
     } else {
         let bundle = load_bundle(args.model.as_deref())?;
         let input = args.size.map(|size| size.shape(bundle.architecture()));
-        let model = Model::load(bundle, ModelOptions { input, threads: args.threads })?;
+        let model = Model::load(bundle, args.compute.options(input))?;
         let at = match model.input_shape() {
             InputShape::Fixed(size) => size.to_string(),
             InputShape::Fit(side) => format!("{side}, fitted"),

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, each with its arguments and `run`.
 
 #[cfg(feature = "quantize")]
+mod compute;
 mod eval;
 mod models;
 mod segment;

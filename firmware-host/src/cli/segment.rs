@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use cutout_runtime::{
-    BBox, LowResLogits, Mask, Model, ModelOptions, PredictOptions, Predictor, Prompt, ResizeLongestSide, ScoredMask,
-    Zoom,
+    BBox, LowResLogits, Mask, Model, PredictOptions, Predictor, Prompt, ResizeLongestSide, ScoredMask, Zoom,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 
+use super::compute::Compute;
 use super::print_json;
 use super::values::{PointArg, SizeArg, parse_box, parse_point, parse_size};
 use crate::answer::{Answer, Asked, Found, Image, corners};
@@ -79,9 +79,8 @@ pub(crate) struct SegmentArgs {
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
     #[arg(long, value_name = "SIDE|HxW", value_parser = parse_size)]
     size: Option<SizeArg>,
-    /// Threads; 0 for one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
     /// Folder to write to; made if need be
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -102,7 +101,7 @@ pub(crate) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     spinner.set_message("loading the model");
     let bundle = load_bundle(args.model.as_deref())?;
     let input = args.size.map(|size| size.shape(bundle.architecture()));
-    let model = Model::load(bundle, ModelOptions { input, threads: args.threads })?;
+    let model = Model::load(bundle, args.compute.options(input))?;
     let mut predictor = Predictor::new(model);
     let input = predictor.model().input_for(photo.size());
     let transform = ResizeLongestSide::new(photo.size(), cutout_runtime::Size::new(input.width, input.height))?;

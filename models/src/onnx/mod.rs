@@ -33,6 +33,14 @@ impl OnnxModel {
         &self.proto
     }
 
+    /// The same graph with the names and shapes of its constants but not their values.
+    pub fn without_constants(mut self) -> Self {
+        for tensor in self.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
+            tensor.raw_data = Vec::new();
+        }
+        self
+    }
+
     /// Names of the graph's inputs, in order.
     pub fn input_names(&self) -> impl Iterator<Item = &str> {
         self.proto.graph.iter().flat_map(|g| &g.input).map(|i| i.name.as_str())

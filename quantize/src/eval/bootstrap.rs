@@ -91,6 +91,7 @@ mod tests {
         let object = |&(image, bbox): &(usize, f64)| ObjectScores {
             image,
             relative_size: 0.5,
+            aspect: 1.0,
             scores: Scores { bbox, ..Scores::default() },
         };
         SourceScores { name: "s".into(), objects: boxes.iter().map(object).collect() }

@@ -36,6 +36,8 @@ pub struct ObjectScores {
     pub image: usize,
     /// Square root of the mask's share of the image's pixels, 0 to 1.
     pub relative_size: f64,
+    /// Longer side of the image over its shorter one.
+    pub aspect: f64,
     /// The scores.
     pub scores: Scores,
 }
@@ -93,11 +95,7 @@ pub fn evaluate(
                 break;
             }
             let scored = evaluate_image(image, segmenter, decode, &mut found.skipped)?;
-            objects.extend(scored.into_iter().map(|(relative_size, scores)| ObjectScores {
-                image: index,
-                relative_size,
-                scores,
-            }));
+            objects.extend(scored.into_iter().map(|object| ObjectScores { image: index, ..object }));
             progress.advance(image.objects.len());
         }
         if objects.is_empty() {
@@ -115,7 +113,7 @@ fn evaluate_image(
     segmenter: &mut impl Segmenter,
     decode: &DecodeImage<'_>,
     skipped: &mut Skipped,
-) -> Result<Vec<(f64, Scores)>> {
+) -> Result<Vec<ObjectScores>> {
     let at = image.path.display();
     let failed = |source| Error::Model { image: image.path.clone(), source };
     let (rgb, size) = match decode(&image.path) {
@@ -145,8 +143,10 @@ fn evaluate_image(
         result => result.map_err(failed)?,
     }
     let scores = score_objects(segmenter, &masks).map_err(failed)?;
+    let aspect = size.width.max(size.height) as f64 / size.width.min(size.height) as f64;
     let relative = |mask: &Mask| (mask.area() as f64 / size.pixels() as f64).sqrt();
-    Ok(masks.iter().map(relative).zip(scores).collect())
+    let object = |(mask, scores)| ObjectScores { image: 0, relative_size: relative(mask), aspect, scores };
+    Ok(masks.iter().zip(scores).map(object).collect())
 }
 
 #[cfg(test)]

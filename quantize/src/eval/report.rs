@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::bootstrap::{Interval, overall_interval, source_interval};
 use super::dataset::Selection;
 use super::evaluate::{Evaluation, ObjectScores};
+use super::groups::{Aspect, Bucket};
 use super::protocol::Scores;
 use super::skipped::Skipped;
 
@@ -19,40 +20,6 @@ pub struct Figures {
     pub scores: Scores,
     /// How many objects.
     pub objects: usize,
-}
-
-/// How large an object is in its image: square root of the mask's share of the pixels. At 512x512 the limits are
-/// COCO's, 32 and 96 pixels squared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bucket {
-    /// Below 1/16.
-    Small,
-    /// From 1/16 to below 3/16.
-    Medium,
-    /// 3/16 and above.
-    Large,
-}
-
-impl Bucket {
-    /// All of them, smallest first.
-    pub const ALL: [Bucket; 3] = [Bucket::Small, Bucket::Medium, Bucket::Large];
-
-    /// The bucket of a relative size, 0 to 1.
-    pub fn of(relative_size: f64) -> Self {
-        match relative_size * 16.0 {
-            s if s < 1.0 => Bucket::Small,
-            s if s < 3.0 => Bucket::Medium,
-            _ => Bucket::Large,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Bucket::Small => "small",
-            Bucket::Medium => "medium",
-            Bucket::Large => "large",
-        }
-    }
 }
 
 /// The figures of an evaluation. Serialises as `{"overall": FIGURES, "sources": {NAME: FIGURES}, ...}` with FIGURES =
@@ -81,8 +48,10 @@ pub struct Report {
     pub seconds: f64,
     #[serde(skip)]
     intervals: (Option<Interval>, BTreeMap<String, Option<Interval>>),
-    #[serde(skip)]
-    buckets: Vec<(Bucket, Figures)>,
+    #[serde(rename = "by_size", serialize_with = "named")]
+    buckets: Vec<(&'static str, Figures)>,
+    #[serde(rename = "by_aspect", serialize_with = "named")]
+    aspects: Vec<(&'static str, Figures)>,
 }
 
 impl Report {
@@ -92,11 +61,12 @@ impl Report {
         let sources: BTreeMap<String, Figures> =
             evaluation.sources.iter().filter_map(|s| Some((s.name.clone(), mean(s.objects.iter())?))).collect();
         let intervals = evaluation.sources.iter().map(|s| (s.name.clone(), source_interval(s, seed))).collect();
-        let bucket = |bucket: Bucket| {
-            let within = |o: &&ObjectScores| Bucket::of(o.relative_size) == bucket;
-            let figures = evaluation.sources.iter().filter_map(|s| mean(s.objects.iter().filter(within)));
-            Some((bucket, mean_of_means(figures)?))
+        let group = |name, within: &dyn Fn(&ObjectScores) -> bool| {
+            let figures = evaluation.sources.iter().filter_map(|s| mean(s.objects.iter().filter(|o| within(o))));
+            Some((name, mean_of_means(figures)?))
         };
+        let bucket = |b: Bucket| group(b.name(), &|o| Bucket::of(o.relative_size) == b);
+        let aspect = |a: Aspect| group(a.name(), &|o| Aspect::of(o.aspect) == a);
         Some(Self {
             overall: mean_of_means(sources.values().copied())?,
             model: model.into(),
@@ -109,6 +79,7 @@ impl Report {
             seconds: evaluation.elapsed.as_secs_f64(),
             intervals: (overall_interval(&evaluation.sources, seed), intervals),
             buckets: Bucket::ALL.into_iter().filter_map(bucket).collect(),
+            aspects: Aspect::ALL.into_iter().filter_map(aspect).collect(),
             sources,
         })
     }
@@ -123,10 +94,19 @@ impl Report {
         self.intervals.0
     }
 
-    /// Figures by size of the object: means over the sources that have such objects.
-    pub fn buckets(&self) -> &[(Bucket, Figures)] {
+    /// Figures by [`Bucket`], the size of the object: means over the sources that have such objects.
+    pub fn buckets(&self) -> &[(&'static str, Figures)] {
         &self.buckets
     }
+
+    /// Figures by [`Aspect`], the shape of the image: means over the sources that have such images.
+    pub fn aspects(&self) -> &[(&'static str, Figures)] {
+        &self.aspects
+    }
+}
+
+fn named<S: Serializer>(groups: &[(&'static str, Figures)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(groups.iter().copied())
 }
 
 fn mean<'a>(objects: impl Iterator<Item = &'a ObjectScores>) -> Option<Figures> {
@@ -162,15 +142,18 @@ impl fmt::Display for Report {
         }
         row(f, "overall", width, &self.overall, self.overall_interval())?;
         writeln!(f)?;
-        for (bucket, figures) in &self.buckets {
-            row(f, bucket.name(), width, figures, None)?;
+        for (name, figures) in self.buckets.iter().chain(&self.aspects) {
+            row(f, name, width, figures, None)?;
         }
         writeln!(f)?;
         writeln!(
             f,
-            "overall, small, medium, large: means over sources; ± is half of the 95 % bootstrap interval over images."
+            "overall and what follows: means over sources; ± is half of the 95 % bootstrap interval over images."
         )?;
-        writeln!(f, "small < 1/16 <= medium < 3/16 <= large: sqrt(mask area / image area).")?;
+        writeln!(
+            f,
+            "small < 1/16 <= medium < 3/16 <= large: sqrt(mask area / image area). 1:1 to 16:9: the image's sides."
+        )?;
         if !self.empty.is_empty() {
             writeln!(f, "No object scored in: {}.", self.empty.join(", "))?;
         }
@@ -211,8 +194,9 @@ mod tests {
     use super::*;
 
     fn object(image: usize, relative_size: f64, value: f64) -> ObjectScores {
+        let aspect = if image == 0 { 1.5 } else { 1.0 };
         let scores = Scores::from_array([value, value / 2.0, value / 4.0, value / 8.0, value / 16.0]);
-        ObjectScores { image, relative_size, scores }
+        ObjectScores { image, relative_size, aspect, scores }
     }
 
     /// Source a: three objects of mean 0.5; source b: one of 1.0.
@@ -256,20 +240,18 @@ mod tests {
         assert_eq!((&json["sources"]["a"]["box"], &json["sources"]["a"]["objects"]), (&0.5.into(), &3.into()));
         assert_eq!(json["sources"]["b"]["clicks5"], 1.0 / 16.0);
         assert_eq!((&json["split"], &json["seconds"]), (&"heldout".into(), &1.5.into()));
+        assert_eq!((&json["by_size"]["medium"]["box"], &json["by_aspect"]["1:1"]["objects"]), (&0.5.into(), &1.into()));
         assert_eq!(json["skipped"], serde_json::json!({"missing_images": 1}));
     }
 
     #[test]
-    fn buckets_are_means_over_the_sources_that_have_such_objects() {
+    fn groups_are_means_over_the_sources_that_have_such_objects() {
         let report = report();
         let boxes: Vec<_> = report.buckets().iter().map(|(b, f)| (*b, f.scores.bbox, f.objects)).collect();
-        let expected = [(Bucket::Small, (0.25 + 1.0) / 2.0, 2), (Bucket::Medium, 0.5, 1), (Bucket::Large, 0.75, 1)];
+        let expected = [("small", (0.25 + 1.0) / 2.0, 2), ("medium", 0.5, 1), ("large", 0.75, 1)];
         assert_eq!(boxes, expected);
-        // COCO's 32 and 96 pixels squared in 512x512.
-        assert_eq!(
-            [31.9, 32.0, 95.9, 96.0].map(|side| Bucket::of(side / 512.0)),
-            [Bucket::Small, Bucket::Medium, Bucket::Medium, Bucket::Large]
-        );
+        let shapes: Vec<_> = report.aspects().iter().map(|(a, f)| (*a, f.scores.bbox, f.objects)).collect();
+        assert_eq!(shapes, [("1:1", 0.75, 1), ("3:2", (0.375 + 1.0) / 2.0, 3)]);
     }
 
     #[test]

@@ -4,9 +4,20 @@
 //! its specification, which every other implementation must meet. Kernels return no errors: their callers have checked the shapes.
 //! Integers are exact at every level. No value depends on the number of threads.
 
+pub mod activation;
+pub mod attention;
+pub mod convolution;
+pub mod depthwise;
+mod lanes;
+pub mod layer_norm;
+pub mod linear;
 pub mod normalize;
 pub mod resize;
 mod simd;
+pub mod softmax;
+#[cfg(test)]
+mod testing;
 pub mod upscale_logits;
 
+pub use activation::Activation;
 pub use simd::SimdLevel;

@@ -1,12 +1,16 @@
-//! The wall around tract: nothing outside this folder names it.
+//! What runs the graphs, and the wall around tract: nothing outside this folder names it.
 //!
-//! A [`Network`] is a graph that has been optimised for this machine and can be run any number of
-//! times, from any thread.
+//! A [`Network`] is a graph that has been made ready for this machine and can be run any number of times, from any thread. Our own
+//! operators run it where they cover it (the `program` folder), tract where they do not.
 
+mod layer;
 mod network;
+mod program;
 mod tensor;
 mod threads;
+mod tract;
 
-pub use network::Network;
+pub use layer::Layer;
+pub use network::{Inputs, Network, Operators, Prepared};
 pub use tensor::Tensor;
 pub use threads::Threads;

@@ -1,76 +1,265 @@
-//! [`Network`]: one graph, imported, optimised and ready to run.
+//! [`Network`]: one graph, ready to run.
 
-use std::sync::Arc;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cutout_kernels::SimdLevel;
 use cutout_models::onnx::OnnxModel;
-use tract_linalg::multithread::{Executor, multithread_tract_scope};
-use tract_onnx::prelude::*;
-use tract_onnx::tract_core::knobs::KnobScope;
+use cutout_models::onnx::proto::{DimensionValue, ValueInfoProto};
 
-use super::{Tensor, Threads};
+use super::program::{Constants, Kept, Packed, Program};
+use super::tract::TractPlan;
+use super::{Layer, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A graph that has been optimised for this machine. Cheap to clone, safe to share.
+/// What runs a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operators {
+    /// Our own operators at a SIMD level; graphs that they do not cover are run by tract.
+    Own(SimdLevel),
+    /// tract alone.
+    Tract,
+}
+
+impl Default for Operators {
+    fn default() -> Self {
+        Operators::Own(SimdLevel::best())
+    }
+}
+
+impl FromStr for Operators {
+    type Err = String;
+
+    /// `auto`, the name of a SIMD level that this processor has, or `tract`.
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "auto" => Ok(Operators::default()),
+            "tract" => Ok(Operators::Tract),
+            level => level.parse().map(Operators::Own).map_err(|e| format!("{e}, besides auto and tract")),
+        }
+    }
+}
+
+impl fmt::Display for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operators::Own(level) => level.fmt(f),
+            Operators::Tract => f.write_str("tract"),
+        }
+    }
+}
+
+/// Which inputs of a graph are special.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inputs<'a> {
+    /// Those that stay the same over many runs: what depends on nothing else is computed once, see [`Prepared`].
+    pub early: &'a [&'a str],
+    /// Those of one element that takes few values: the graph is specialised for each.
+    pub fixed: &'a [&'a str],
+}
+
+/// A graph that has been made ready for this machine. Cheap to clone, safe to share.
 #[derive(Clone)]
 pub struct Network {
-    plan: Arc<TypedRunnableModel>,
     name: Arc<str>,
-    inputs: Arc<[String]>,
     threads: Threads,
+    engine: Arc<Engine>,
+}
+
+enum Engine {
+    Own(Box<Own>),
+    Tract(TractPlan),
+}
+
+/// A graph as programs of our own operators, one for each set of symbolic dimensions and fixed inputs that came.
+struct Own {
+    onnx: OnnxModel,
+    constants: Constants,
+    packed: Packed,
+    level: SimdLevel,
+    early: Vec<String>,
+    fixed: Vec<String>,
+    programs: Mutex<Vec<(Key, Arc<Program>)>>,
+}
+
+/// Symbolic dimensions, and the bits of the fixed inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Key {
+    symbols: Vec<(String, usize)>,
+    fixed: Vec<u32>,
+}
+
+/// What a [`Network`] computed of the inputs that stay: a cache, filled at the first run.
+#[derive(Clone, Default)]
+pub struct Prepared(Arc<Mutex<Vec<KeptFor>>>);
+
+/// Kept values, and the bits of the fixed inputs that they were computed with.
+type KeptFor = (Vec<u32>, Arc<Kept>);
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+/// What is cached does not tell values apart.
+impl PartialEq for Prepared {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Network {
-    /// Imports and optimises an ONNX graph whose dimensions are all known or symbols.
+    /// Makes an ONNX graph ready whose dimensions are all known or symbols.
     ///
     /// # Errors
-    /// `Engine` if tract cannot import or optimise the graph.
-    pub fn load(name: &str, onnx: &OnnxModel, threads: &Threads) -> Result<Self> {
-        let fail = |e: TractError| Error::new(ErrorKind::Engine, format!("cannot prepare the {name}: {e:#}"));
-        // The direct convolution of tract 0.23 is several times slower than its im2col path on the
-        // wide first layers of an image encoder.
-        let scope = KnobScope::new([("TRACT_DISABLE_DIRECT_SPATIAL", "1")]).map_err(fail)?;
-        let plan = scope.enter(|| prepare(onnx)).map_err(fail)?;
-        let inputs = onnx.input_names().map(str::to_owned).collect();
-        Ok(Network { plan, name: name.into(), inputs, threads: threads.clone() })
+    /// `Engine` if our own operators do not cover it and tract cannot import or optimise it.
+    pub fn load(
+        name: &str,
+        onnx: OnnxModel,
+        inputs: Inputs<'_>,
+        operators: Operators,
+        threads: &Threads,
+    ) -> Result<Self> {
+        let own = match operators {
+            Operators::Own(level) => Own::new(&onnx, inputs, level).ok(),
+            Operators::Tract => None,
+        };
+        let engine = match own {
+            Some(own) => Engine::Own(Box::new(own)),
+            None => Engine::Tract(TractPlan::load(name, &onnx)?),
+        };
+        Ok(Network { name: name.into(), threads: threads.clone(), engine: Arc::new(engine) })
     }
 
     /// Runs the graph on named `inputs`, in any order; inputs that the graph does not declare are ignored. Uses the
-    /// model's threads, or only the calling one if that is a worker of a rayon pool itself.
+    /// model's threads, or the current pool if the calling thread is a worker of a rayon pool itself.
     ///
     /// # Errors
     /// `Engine` if an input is missing, does not fit the graph, or an operator fails.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        let fail = |e: TractError| Error::new(ErrorKind::Engine, format!("the {} failed: {e:#}", self.name));
-        let mut ordered: TVec<TValue> = tvec!();
-        for wanted in self.inputs.iter() {
-            let (_, tensor) = inputs
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} needs an input '{wanted}'", self.name)))?;
-            let value = tract_onnx::prelude::Tensor::from_shape(tensor.shape(), tensor.values()).map_err(fail)?;
-            ordered.push(value.into_tvalue());
+        self.run_prepared(&Prepared::default(), inputs)
+    }
+
+    /// As [`run`](Self::run); what depends on early inputs only is taken from `prepared`, or computed and left there.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run_prepared(&self, prepared: &Prepared, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+        match &*self.engine {
+            Engine::Tract(plan) => plan.run(&self.name, &self.threads, inputs),
+            Engine::Own(own) => {
+                let run = || own.run(prepared, inputs);
+                let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
+                result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))
+            }
         }
-        let inputs = ordered;
-        // A worker that waits for others takes up further work meanwhile. If that is another run of a network, it finds
-        // tract's scratch space of this thread still in use, and tract panics.
-        let executor = match rayon::current_thread_index() {
-            Some(_) => Executor::SingleThread,
-            None => Executor::MultiThread(self.threads.pool()),
-        };
-        let outputs = multithread_tract_scope(executor, || self.plan.run(inputs)).map_err(fail)?;
-        outputs
-            .iter()
-            .map(|t| {
-                let plain = t.try_as_plain_ram().map_err(fail)?;
-                Tensor::new(t.shape(), plain.as_slice::<f32>().map_err(fail)?.to_vec())
-            })
-            .collect()
+    }
+
+    /// The layers of a graph without symbols and fixed inputs as our own operators run them; none where tract does.
+    pub fn layers(&self) -> Vec<Layer> {
+        let Engine::Own(own) = &*self.engine else { return Vec::new() };
+        own.program(&Key::default()).map_or_else(|_| Vec::new(), |program| program.layers())
     }
 }
 
-fn prepare(onnx: &OnnxModel) -> TractResult<Arc<TypedRunnableModel>> {
-    let bytes = onnx.to_bytes();
-    let model = tract_onnx::onnx().model_for_read(&mut bytes.as_slice())?;
-    drop(bytes);
-    model.into_optimized()?.into_runnable()
+impl Own {
+    /// Programs kept at once: prompts of that many different numbers of points.
+    const KEPT: usize = 16;
+
+    fn new(onnx: &OnnxModel, inputs: Inputs<'_>, level: SimdLevel) -> std::result::Result<Self, String> {
+        let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
+        let constants = Constants::of(onnx)?;
+        let own = Own {
+            onnx: onnx.clone().without_constants(),
+            constants,
+            packed: Packed::default(),
+            level,
+            early: owned(inputs.early),
+            fixed: owned(inputs.fixed),
+            programs: Mutex::default(),
+        };
+        // The first program shows whether the graph is covered; symbols stand for two, a box or a point and its padding.
+        let declared = own.declared();
+        let symbols = declared.iter().flat_map(dimensions).filter_map(|dim| match dim {
+            Some(DimensionValue::DimParam(name)) => Some((name.clone(), 2)),
+            _ => None,
+        });
+        let mut key = Key { symbols: symbols.collect(), fixed: vec![0; own.fixed.len()] };
+        key.symbols.dedup();
+        own.program(&key).map_err(|e| e.to_string())?;
+        Ok(own)
+    }
+
+    fn declared(&self) -> &[ValueInfoProto] {
+        self.onnx.proto().graph.as_ref().map_or(&[], |g| &g.input)
+    }
+
+    fn run(&self, prepared: &Prepared, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+        let key = self.key(inputs)?;
+        let program = self.program(&key)?;
+        // Nothing is computed under a lock: a worker that waits inside may take up a run that wants the same lock.
+        let lock = || prepared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().iter().find(|(fixed, _)| *fixed == key.fixed).map(|(_, kept)| Arc::clone(kept));
+        let values = match known {
+            Some(values) => values,
+            None => {
+                let values = Arc::new(program.prepare(inputs)?);
+                lock().push((key.fixed, Arc::clone(&values)));
+                values
+            }
+        };
+        program.run(&values, inputs)
+    }
+
+    fn key(&self, inputs: &[(&str, &Tensor)]) -> Result<Key> {
+        let mut key = Key::default();
+        for input in self.declared() {
+            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == input.name) else { continue };
+            if self.fixed.contains(&input.name) {
+                key.fixed.extend(tensor.values().iter().map(|v| v.to_bits()));
+            }
+            for (dim, &size) in dimensions(input).zip(tensor.shape()) {
+                let Some(DimensionValue::DimParam(name)) = dim else { continue };
+                match key.symbols.iter().find(|(symbol, _)| symbol == name) {
+                    None => key.symbols.push((name.clone(), size)),
+                    Some((_, other)) if *other == size => {}
+                    Some((_, other)) => {
+                        return Err(Error::new(ErrorKind::Engine, format!("'{name}' is both {other} and {size}")));
+                    }
+                }
+            }
+        }
+        Ok(key)
+    }
+
+    /// The program for a key, built if it is not at hand.
+    fn program(&self, key: &Key) -> Result<Arc<Program>> {
+        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut programs = lock();
+            if let Some(at) = programs.iter().position(|(k, _)| k == key) {
+                programs[..=at].rotate_right(1);
+                return Ok(Arc::clone(&programs[0].1));
+            }
+        }
+        let symbols: Vec<(&str, usize)> = key.symbols.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        let values: Vec<[f32; 1]> = key.fixed.iter().map(|&bits| [f32::from_bits(bits)]).collect();
+        let fixed: Vec<(&str, &[f32])> =
+            self.fixed.iter().map(String::as_str).zip(values.iter().map(|v| v.as_slice())).collect();
+        let early: Vec<&str> = self.early.iter().map(String::as_str).collect();
+        let program = Program::build(&self.onnx, &self.constants, &self.packed, self.level, &symbols, &fixed, &early)
+            .map_err(|why| Error::new(ErrorKind::Engine, why))?;
+        let program = Arc::new(program);
+        let mut programs = lock();
+        programs.truncate(Self::KEPT - 1);
+        programs.insert(0, (key.clone(), Arc::clone(&program)));
+        Ok(program)
+    }
+}
+
+fn dimensions(input: &ValueInfoProto) -> impl Iterator<Item = &Option<DimensionValue>> {
+    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    tensor.and_then(|t| t.shape.as_ref()).into_iter().flat_map(|s| &s.dim).map(|d| &d.value)
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::super::compute::Compute;
 use crate::cli::{CHECK_FAILED, print_json};
 use crate::parity::check_parity;
 use crate::progress::Progress;
@@ -36,14 +37,13 @@ pub(crate) struct ParityArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Threads to compute on; 0 for one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 pub(crate) fn run(args: &ParityArgs) -> Result<ExitCode> {
     let progress = Progress::on_stderr();
-    let checked = check_parity(&args.dir, args.threads, |what| progress.start(what));
+    let checked = check_parity(&args.dir, args.compute.options(None), |what| progress.start(what));
     progress.done();
     let report = checked.with_context(|| format!("cannot compare with {}", args.dir.display()))?;
     let mut out = std::io::stdout().lock();

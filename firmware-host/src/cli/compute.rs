@@ -1,0 +1,23 @@
+//! What the commands that run a model have in common.
+
+use clap::Args;
+use cutout_runtime::engine::Operators;
+use cutout_runtime::{InputShape, ModelOptions};
+
+/// On what a model computes.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Compute {
+    /// Threads to compute on; 0 for one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) threads: usize,
+    /// What computes: 'auto', a SIMD level ('scalar', 'avx2', 'avx512', 'neon', 'neon-dot', 'neon-i8mm'), or 'tract'
+    #[arg(long, value_name = "NAME", default_value_t = Operators::default(), hide_default_value = true)]
+    pub(super) operators: Operators,
+}
+
+impl Compute {
+    /// The options of a model with this input.
+    pub(super) fn options(self, input: Option<InputShape>) -> ModelOptions {
+        ModelOptions { input, threads: self.threads, operators: self.operators }
+    }
+}

@@ -1,0 +1,125 @@
+//! Depthwise convolution of a channel-last map: every channel by itself.
+//!
+//! Formula: `out[y][x][c] = act(bias[c] + sum over i, j of in[y * stride + i * dilation - padding][x * stride + j * dilation -
+//! padding][c] * weight[c][i][j])`, with zeros outside the map.
+//!
+//! Rounding: in f32. A sum starts at the bias and takes `(i, j)` in ascending order, by fused multiply-adds except in scalar; what
+//! lies outside is left out.
+//!
+//! Layout: maps are rows of pixels of `channels` numbers, without gaps. Weights are given as `(channels, kernel, kernel)`.
+//!
+//! Tolerance: levels agree within `1.2e-7 * (kernel^2 + 2)` times the sum of the absolute values of all summands, plus what
+//! [activation](crate::activation) states.
+
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::lanes::at_level;
+use crate::{Activation, SimdLevel};
+
+/// Weights and biases of a depthwise convolution, for one level.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    level: SimdLevel,
+    channels: usize,
+    kernel: usize,
+    /// `(kernel, kernel, channels)`.
+    taps: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Weights {
+    /// Packs `weight` `(channels, kernel, kernel)` and `bias` `(channels)`.
+    pub fn pack(level: SimdLevel, weight: &[f32], bias: &[f32], channels: usize, kernel: usize) -> Self {
+        let area = kernel * kernel;
+        assert!(area > 0 && channels > 0, "a depthwise convolution has a kernel and channels");
+        assert_eq!(
+            (weight.len(), bias.len()),
+            (channels * area, channels),
+            "weights and biases of {channels} channels"
+        );
+        let taps = (0..weight.len()).map(|i| weight[i % channels * area + i / channels]).collect();
+        Weights { level, channels, kernel, taps, bias: bias.to_vec() }
+    }
+
+    /// Channels of the map.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Side of the kernel.
+    pub fn kernel(&self) -> usize {
+        self.kernel
+    }
+}
+
+/// Size of the input map, and how a window passes over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows of the input.
+    pub height: usize,
+    /// Pixels of a row of the input.
+    pub width: usize,
+    /// Pixels from one window to the next.
+    pub stride: usize,
+    /// Pixels from one tap to the next.
+    pub dilation: usize,
+    /// Zeros on each side.
+    pub padding: usize,
+}
+
+impl Shape {
+    /// Rows and pixels of the output.
+    pub fn output(&self, kernel: usize) -> (usize, usize) {
+        let reach = (kernel - 1) * self.dilation + 1;
+        let side = |n: usize| {
+            assert!(n + 2 * self.padding >= reach && self.stride > 0, "the window is larger than the map");
+            (n + 2 * self.padding - reach) / self.stride + 1
+        };
+        (side(self.height), side(self.width))
+    }
+}
+
+/// Computes the output rows `rows` to `out`, which begins with the first of them.
+pub fn depthwise(
+    input: &[f32],
+    shape: &Shape,
+    weights: &Weights,
+    activation: Activation,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    let (height, width) = shape.output(weights.kernel);
+    let row = width * weights.channels;
+    assert_eq!(input.len(), shape.height * shape.width * weights.channels, "the input has the shape's size");
+    assert!(rows.end <= height && out.len() == rows.len() * row, "the output has the rows' size");
+    for (y, out) in rows.zip(out.chunks_exact_mut(row)) {
+        at_level!(weights.level, scalar::row, vector::row, (
+            input: &[f32] = input,
+            shape: &Shape = shape,
+            weights: &Weights = weights,
+            activation: Activation = activation,
+            y: usize = y,
+            out: &mut [f32] = out,
+        ));
+    }
+}
+
+/// As [`depthwise`], all rows, on the threads of the current rayon pool, with the same bits.
+pub fn depthwise_parallel(input: &[f32], shape: &Shape, weights: &Weights, activation: Activation, out: &mut [f32]) {
+    let (height, width) = shape.output(weights.kernel);
+    let row = width * weights.channels;
+    assert_eq!(out.len(), height * row, "the output has the shape's size");
+    // Bands of rows share most of what they read.
+    let band = height.div_ceil(4 * rayon::current_num_threads()).max(1);
+    out.par_chunks_mut(band * row).enumerate().for_each(|(i, out)| {
+        let first = i * band;
+        depthwise(input, shape, weights, activation, first..first + out.len() / row, out);
+    });
+}

@@ -1,0 +1,109 @@
+//! Sixteen lanes.
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::{Lanes, Work};
+use crate::simd::Avx512;
+
+/// The first `len` lanes.
+#[inline(always)]
+fn mask(len: usize) -> __mmask16 {
+    (1 << len) - 1
+}
+
+impl Lanes for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+
+    fn run<W: Work>(self, work: W) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn inner<W: Work>(token: Avx512, work: W) {
+            work.run(token);
+        }
+        // SAFETY: the token proves these features.
+        unsafe { inner(self, work) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn clamp(self, value: __m512, low: f32, high: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F. (`minps` gives its second operand where one is NaN.)
+        unsafe { _mm512_min_ps(_mm512_set1_ps(high), self.at_least(value, low)) }
+    }
+
+    #[inline(always)]
+    fn at_least(self, value: __m512, low: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F. (`maxps` gives its second operand where one is NaN.)
+        unsafe { _mm512_max_ps(_mm512_set1_ps(low), value) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn exp2_whole(self, n: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; the caller vouches for the memory.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const f16) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; the caller vouches for the memory.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, value: __m512, to: *mut f32) {
+        // SAFETY: the token proves AVX-512 F; the caller vouches for the memory.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, len: usize) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; masked lanes are not touched, the caller vouches for the others.
+        unsafe { _mm512_maskz_loadu_ps(mask(len), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, value: __m512, to: *mut f32, len: usize) {
+        // SAFETY: the token proves AVX-512 F; masked lanes are not touched, the caller vouches for the others.
+        unsafe { _mm512_mask_storeu_ps(to, mask(len), value) }
+    }
+}

@@ -1,0 +1,109 @@
+//! Four lanes.
+
+use std::arch::aarch64::*;
+
+use half::f16;
+
+use super::{Lanes, Work};
+use crate::simd::Neon;
+
+impl Lanes for Neon {
+    type Vector = float32x4_t;
+    const LANES: usize = 4;
+
+    /// Every aarch64 target enables the features.
+    fn run<W: Work>(self, work: W) {
+        work.run(self);
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vdupq_n_f32(value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vaddq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vmulq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    fn clamp(self, value: float32x4_t, low: f32, high: f32) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD. (`fmin` gives NaN where one operand is.)
+        unsafe { vminq_f32(self.at_least(value, low), vdupq_n_f32(high)) }
+    }
+
+    #[inline(always)]
+    fn at_least(self, value: float32x4_t, low: f32) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD. (`fmax` gives NaN where one operand is.)
+        unsafe { vmaxq_f32(value, vdupq_n_f32(low)) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vmaxq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn exp2_whole(self, n: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe {
+            let exponent = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for the memory.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, from: *const f16) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD, of which widening f16 is part; the caller vouches for the memory.
+        unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, value: float32x4_t, to: *mut f32) {
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for the memory.
+        unsafe { vst1q_f32(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, len: usize) -> float32x4_t {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes[..len].iter_mut().enumerate() {
+            // SAFETY: `i < len`; the caller vouches for the memory.
+            *lane = unsafe { *from.add(i) };
+        }
+        // SAFETY: the token proves Advanced SIMD; the array has four numbers.
+        unsafe { vld1q_f32(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(self, value: float32x4_t, to: *mut f32, len: usize) {
+        let mut lanes = [0.0; 4];
+        // SAFETY: the token proves Advanced SIMD; the array has four numbers.
+        unsafe { vst1q_f32(lanes.as_mut_ptr(), value) };
+        for (i, lane) in lanes[..len].iter().enumerate() {
+            // SAFETY: `i < len`; the caller vouches for the memory.
+            unsafe { *to.add(i) = *lane };
+        }
+    }
+}

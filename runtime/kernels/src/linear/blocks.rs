@@ -1,0 +1,194 @@
+//! Which tile comes when: blocks of rows that stay in the cache, panel by panel, tile by tile.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::ptr;
+
+use super::tile::{Element, Finish, Kernel, Tile, Widen};
+use super::weights::Aligned;
+use super::{Epilogue, Weights};
+use crate::Activation;
+
+/// A checked call of [`linear`](super::linear).
+pub(super) struct Job<'a> {
+    pub(super) a: &'a [f32],
+    pub(super) a_stride: usize,
+    pub(super) rows: usize,
+    pub(super) weights: &'a Weights,
+    pub(super) epilogue: Epilogue<'a>,
+    out: *mut f32,
+    out_stride: usize,
+    exclusive: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer stands for an exclusive borrow of numbers, and threads write disjoint parts of it.
+unsafe impl Sync for Job<'_> {}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(
+        a: &'a [f32],
+        a_stride: usize,
+        rows: usize,
+        weights: &'a Weights,
+        epilogue: &Epilogue<'a>,
+        out: &'a mut [f32],
+        out_stride: usize,
+    ) -> Self {
+        let (inputs, outputs) = (weights.inputs(), weights.outputs());
+        let hold = |len: usize, stride: usize, row: usize| {
+            let end = rows.checked_sub(1).map_or(Some(0), |last| last.checked_mul(stride)?.checked_add(row));
+            end.is_some_and(|end| end <= len)
+        };
+        assert!(rows < 2 || out_stride >= outputs, "rows of {outputs} outputs overlap at a stride of {out_stride}");
+        assert!(hold(a.len(), a_stride, inputs), "{rows} rows of {inputs} inputs, {a_stride} apart, in {}", a.len());
+        assert!(
+            hold(out.len(), out_stride, outputs),
+            "{rows} rows of {outputs} outputs, {out_stride} apart, in {}",
+            out.len()
+        );
+        if let Some(bias) = epilogue.bias {
+            assert_eq!(bias.len(), outputs, "one bias for each output");
+        }
+        if let Some((residual, stride)) = epilogue.residual {
+            assert!(
+                hold(residual.len(), stride, outputs),
+                "residual of {rows} rows, {stride} apart, in {}",
+                residual.len()
+            );
+        }
+        let exclusive = PhantomData;
+        Job { a, a_stride, rows, weights, epilogue: *epilogue, out: out.as_mut_ptr(), out_stride, exclusive }
+    }
+
+    /// Columns `columns` of row `row` of the output.
+    ///
+    /// # Safety
+    /// They exist, and nothing else reads or writes them meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the job stands for an exclusive borrow, of which this is a part")]
+    pub(super) unsafe fn out_row(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        // SAFETY: `new` has checked that the output holds all rows; the caller vouches for the rest.
+        unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.out_stride + columns.start), columns.len()) }
+    }
+}
+
+/// A division of the output into cells of whole panels.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    rows: usize,
+    panels: usize,
+    /// Cells down and across.
+    down: usize,
+    across: usize,
+}
+
+impl Grid {
+    /// Multiplications that are worth a task of their own: some microseconds.
+    const MIN_CELL: usize = 1 << 18;
+    /// Tasks for each thread, so that a slower thread takes fewer.
+    const CELLS_PER_THREAD: usize = 4;
+    /// Rows below which weights are read too often for too little.
+    const MIN_ROWS: usize = 32;
+
+    /// One cell.
+    pub(super) fn whole(job: &Job<'_>) -> Grid {
+        Grid { rows: job.rows, panels: job.weights.panels(), down: 1, across: 1 }
+    }
+
+    /// Cells for `threads` threads.
+    pub(super) fn for_threads(job: &Job<'_>, threads: usize) -> Grid {
+        let whole = Grid::whole(job);
+        if threads < 2 {
+            return whole;
+        }
+        let products = job.rows * job.weights.inputs() * job.weights.outputs();
+        let wanted = (threads * Self::CELLS_PER_THREAD).min(products / Self::MIN_CELL).max(1);
+        let down = (whole.rows / Self::MIN_ROWS).clamp(1, wanted);
+        let across = wanted.div_ceil(down).clamp(1, whole.panels.max(1));
+        Grid { down, across, ..whole }
+    }
+
+    pub(super) fn cells(self) -> usize {
+        self.down * self.across
+    }
+
+    /// The rows and the panels of a cell.
+    pub(super) fn cell(self, index: usize) -> (Range<usize>, Range<usize>) {
+        let part = |len: usize, parts: usize, i: usize| len * i / parts..len * (i + 1) / parts;
+        let (i, j) = (index / self.across, index % self.across);
+        (part(self.rows, self.down, i), part(self.panels, self.across, j))
+    }
+}
+
+/// Computes the outputs of `rows` and `panels`.
+pub(super) fn run<S: Kernel>(s: S, job: &Job<'_>, rows: Range<usize>, panels: Range<usize>) {
+    if let Some(elements) = job.weights.as_f32() {
+        run_stored(s, job, elements, rows.clone(), panels.clone());
+    }
+    if let Some(elements) = job.weights.as_f16() {
+        run_stored(s, job, elements, rows, panels);
+    }
+}
+
+fn run_stored<S: Kernel, E: Element>(s: S, job: &Job<'_>, elements: &[E], rows: Range<usize>, panels: Range<usize>) {
+    let inputs = job.weights.inputs();
+    let row_bytes = (inputs + job.weights.outputs()) * size_of::<f32>();
+    let block = (S::BLOCK_BYTES / row_bytes.max(1) / S::ROWS).max(1) * S::ROWS;
+    let mut scratch = Aligned::default();
+    for start in rows.clone().step_by(block) {
+        let rows = start..rows.end.min(start + block);
+        for panel in panels.clone() {
+            let columns = job.weights.columns(panel);
+            let len = inputs * columns.len().next_multiple_of(S::LANES);
+            let panel = &elements[columns.start * inputs..][..len];
+            // Weights that many tiles read are widened once, not in each of them.
+            if E::FAST || rows.len() <= 2 * S::ROWS {
+                run_panel(s, job, panel, rows.clone(), columns);
+            } else {
+                let widened = scratch.resize(len);
+                s.run(Widen { from: panel, to: widened });
+                run_panel(s, job, widened, rows.clone(), columns);
+            }
+        }
+    }
+}
+
+/// Computes a block of rows of one panel, in tiles whose heights differ by at most one.
+fn run_panel<S: Kernel, E: Element>(s: S, job: &Job<'_>, panel: &[E], rows: Range<usize>, columns: Range<usize>) {
+    let Epilogue { bias, activation, residual } = job.epilogue;
+    let vectors = columns.len().div_ceil(S::LANES);
+    let inputs = job.weights.inputs();
+    assert!(panel.len() >= inputs * vectors * S::LANES, "panels hold whole registers");
+    // What `Finish` does instead of the tile.
+    let late = activation == Activation::Gelu;
+    let tiles = rows.len().div_ceil(S::ROWS);
+    for i in 0..tiles {
+        let part = |i| rows.start + rows.len() * i / tiles;
+        let (row, height) = (part(i), part(i + 1) - part(i));
+        // SAFETY: `Job::new` has checked that `a`, residual and output hold these rows and columns, and that there
+        // are as many biases as columns; the panel's length is checked above. Cells of a grid are disjoint, so
+        // nothing else touches the outputs.
+        unsafe {
+            let tile = Tile {
+                a: job.a.as_ptr().add(row * job.a_stride),
+                a_stride: job.a_stride,
+                inputs,
+                panel: panel.as_ptr(),
+                columns: columns.len(),
+                bias: bias.map_or(ptr::null(), |bias| bias.as_ptr().add(columns.start)),
+                activation,
+                residual: residual
+                    .map_or(ptr::null(), |(rows, stride)| rows.as_ptr().add(row * stride + columns.start)),
+                residual_stride: residual.map_or(0, |(_, stride)| stride),
+                out: job.out.add(row * job.out_stride + columns.start),
+                out_stride: job.out_stride,
+            };
+            let function = s.tile::<E>(height, vectors);
+            if late {
+                function(s, &Tile { activation: Activation::None, residual: ptr::null(), ..tile });
+                s.run(Finish::new(&tile, height));
+            } else {
+                function(s, &tile);
+            }
+        }
+    }
+}

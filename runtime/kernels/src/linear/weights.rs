@@ -1,0 +1,223 @@
+//! [`Weights`]: packed once, read in order.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::f16;
+
+use super::tile::{Element, Kernel};
+use crate::SimdLevel;
+
+/// How packed weights are stored. Arithmetic is f32 in both cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to f16: half the memory traffic.
+    F16,
+}
+
+/// Weights of a linear map, packed for one [`SimdLevel`]. Clones share the memory.
+///
+/// Outputs are cut into panels, each as wide as the level's tile; the last is as many whole registers wide as it
+/// needs, filled up with zeros. A panel holds, for each input in turn, the weights of its outputs.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    level: SimdLevel,
+    outputs: usize,
+    inputs: usize,
+    panels: Panels,
+}
+
+#[derive(Clone, Debug)]
+enum Panels {
+    F32(Arc<Aligned<f32>>),
+    F16(Arc<Aligned<f16>>),
+}
+
+impl Weights {
+    /// Packs `weight`, row-major of `n` outputs by `k` inputs.
+    pub fn pack(level: SimdLevel, weight: &[f32], n: usize, k: usize, storage: Storage) -> Weights {
+        assert_eq!(weight.len(), n * k, "weights of {n} outputs and {k} inputs");
+        let mut weights = Weights::scratch(level, storage);
+        weights.pack_into(weight, (k, 1), n, k);
+        weights
+    }
+
+    /// Weights of nothing, to be filled by [`pack_into`](Self::pack_into) again and again.
+    pub fn scratch(level: SimdLevel, storage: Storage) -> Weights {
+        let panels = match storage {
+            Storage::F32 => Panels::F32(Arc::default()),
+            Storage::F16 => Panels::F16(Arc::default()),
+        };
+        Weights { level, outputs: 0, inputs: 0, panels }
+    }
+
+    /// Replaces these weights by a matrix whose number for output `j` and input `p` is
+    /// `matrix[j * strides.0 + p * strides.1]`: strides `(k, 1)` are a row-major `(n, k)` matrix, `(1, n)` a `(k, n)` one.
+    ///
+    /// Keeps its memory: allocates only where it must grow, or where a clone holds the old weights. Of two activations,
+    /// the one with fewer numbers is the one to pack; the other is read in place.
+    pub fn pack_into(&mut self, matrix: &[f32], strides: (usize, usize), n: usize, k: usize) {
+        if n > 0 && k > 0 {
+            assert!((n - 1) * strides.0 + (k - 1) * strides.1 < matrix.len(), "matrix of {n} x {k} in {strides:?}");
+        }
+        (self.outputs, self.inputs) = (n, k);
+        let shape = Shape::of(self.level);
+        match &mut self.panels {
+            Panels::F32(data) => fill(data, shape, matrix, strides, n, k),
+            Panels::F16(data) => fill(data, shape, matrix, strides, n, k),
+        }
+    }
+
+    /// Numbers in a row that is mapped: `k`.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Numbers in a row that comes out: `n`.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The level that they are packed for, and which computes.
+    pub fn level(&self) -> SimdLevel {
+        self.level
+    }
+
+    /// How they are stored.
+    pub fn storage(&self) -> Storage {
+        match self.panels {
+            Panels::F32(_) => Storage::F32,
+            Panels::F16(_) => Storage::F16,
+        }
+    }
+
+    /// Bytes of packed weights.
+    pub fn bytes(&self) -> usize {
+        match &self.panels {
+            Panels::F32(data) => size_of_val(data.get()),
+            Panels::F16(data) => size_of_val(data.get()),
+        }
+    }
+
+    /// The number of panels.
+    pub(super) fn panels(&self) -> usize {
+        self.outputs.div_ceil(Shape::of(self.level).width())
+    }
+
+    /// The outputs of panel `index`.
+    pub(super) fn columns(&self, index: usize) -> Range<usize> {
+        let width = Shape::of(self.level).width();
+        index * width..self.outputs.min((index + 1) * width)
+    }
+
+    /// All panels, where they are stored so.
+    pub(super) fn as_f32(&self) -> Option<&[f32]> {
+        if let Panels::F32(data) = &self.panels { Some(data.get()) } else { None }
+    }
+
+    /// All panels, where they are stored so.
+    pub(super) fn as_f16(&self) -> Option<&[f16]> {
+        if let Panels::F16(data) = &self.panels { Some(data.get()) } else { None }
+    }
+}
+
+/// The width of a level's panels.
+#[derive(Clone, Copy)]
+struct Shape {
+    lanes: usize,
+    vectors: usize,
+}
+
+impl Shape {
+    fn of(level: SimdLevel) -> Shape {
+        match level {
+            SimdLevel::Scalar => Shape { lanes: 1, vectors: 1 },
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2(token) => Shape::of_kernel(token),
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx512(token) => Shape::of_kernel(token),
+            #[cfg(target_arch = "aarch64")]
+            SimdLevel::Neon(token) => Shape::of_kernel(token),
+            #[cfg(target_arch = "aarch64")]
+            SimdLevel::NeonDot(token) => Shape::of_kernel(token.neon()),
+            #[cfg(target_arch = "aarch64")]
+            SimdLevel::NeonI8mm(token) => Shape::of_kernel(token.neon()),
+        }
+    }
+
+    fn of_kernel<S: Kernel>(_: S) -> Shape {
+        Shape { lanes: S::LANES, vectors: S::VECTORS }
+    }
+
+    fn width(self) -> usize {
+        self.lanes * self.vectors
+    }
+}
+
+fn fill<E: Element>(
+    data: &mut Arc<Aligned<E>>,
+    shape: Shape,
+    matrix: &[f32],
+    (output_stride, input_stride): (usize, usize),
+    n: usize,
+    k: usize,
+) {
+    if Arc::get_mut(data).is_none() {
+        *data = Arc::default();
+    }
+    let Some(data) = Arc::get_mut(data) else { unreachable!("a new Arc has one owner") };
+    let mut rest = data.resize(n.next_multiple_of(shape.lanes) * k);
+    for first in (0..n).step_by(shape.width()) {
+        let columns = shape.width().min(n - first);
+        let width = columns.next_multiple_of(shape.lanes);
+        let (panel, others) = rest.split_at_mut(width * k);
+        rest = others;
+        if columns < width {
+            panel.fill(E::default());
+        }
+        let source = &matrix[first * output_stride..];
+        if output_stride == 1 {
+            for (p, packed) in panel.chunks_exact_mut(width).enumerate() {
+                let row = &source[p * input_stride..][..columns];
+                packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = E::of(value));
+            }
+        } else {
+            for j in 0..columns {
+                let row = &source[j * output_stride..];
+                for (p, packed) in panel.chunks_exact_mut(width).enumerate() {
+                    packed[j] = E::of(row[p * input_stride]);
+                }
+            }
+        }
+    }
+}
+
+/// A slice that starts at a cache line.
+#[derive(Debug, Default)]
+pub(super) struct Aligned<E> {
+    data: Vec<E>,
+    start: usize,
+    len: usize,
+}
+
+impl<E: Element> Aligned<E> {
+    const ALIGNMENT: usize = 64;
+
+    fn get(&self) -> &[E] {
+        &self.data[self.start..][..self.len]
+    }
+
+    /// The slice with a new length; what it holds is whatever was there.
+    pub(super) fn resize(&mut self, len: usize) -> &mut [E] {
+        self.len = len;
+        let needed = len + Self::ALIGNMENT / size_of::<E>();
+        if self.data.len() < needed {
+            self.data.resize(needed, E::default());
+        }
+        self.start = self.data.as_ptr().align_offset(Self::ALIGNMENT).min(needed - len);
+        &mut self.data[self.start..][..len]
+    }
+}

@@ -1,0 +1,14 @@
+//! [`Layer`]: one step of a network, for people to read.
+
+use serde::Serialize;
+
+/// One step of a network as it runs here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// The node of the graph that it ends with.
+    pub name: String,
+    /// The operator.
+    pub operator: &'static str,
+    /// Multiply-accumulates of one run; zero where there are none to speak of.
+    pub macs: u64,
+}

@@ -1,0 +1,283 @@
+//! Lowering: from an ONNX graph to steps.
+
+mod attention;
+mod elementwise;
+mod products;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cutout_kernels::SimdLevel;
+use cutout_kernels::activation::Activation;
+use cutout_kernels::{depthwise, linear};
+
+use super::graph::{Graph, Node, ValueId};
+use super::operation::{Buffer, Operation, Step};
+use super::operations::{Copy, LayerNorm, MeanPool, Softmax};
+use super::shapes;
+use super::view::{Rows, View};
+
+/// Why a graph cannot be lowered; then tract runs it.
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// Weights in the layout of the kernels, by the name of their constant, so that programs of one model share them.
+#[derive(Clone, Default)]
+pub(crate) struct Packed(Arc<Mutex<Packs>>);
+
+#[derive(Default)]
+struct Packs {
+    linear: HashMap<String, linear::Weights>,
+    depthwise: HashMap<String, Arc<depthwise::Weights>>,
+}
+
+impl Packed {
+    fn linear(&self, name: &str, pack: impl FnOnce() -> linear::Weights) -> linear::Weights {
+        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        packs.linear.entry(name.to_owned()).or_insert_with(pack).clone()
+    }
+
+    fn depthwise(&self, name: &str, pack: impl FnOnce() -> depthwise::Weights) -> Arc<depthwise::Weights> {
+        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(packs.depthwise.entry(name.to_owned()).or_insert_with(|| Arc::new(pack())))
+    }
+}
+
+/// What lowering gives.
+pub(super) struct Lowered {
+    pub(super) steps: Vec<Step>,
+    /// Elements of each slot.
+    pub(super) lengths: Vec<usize>,
+    pub(super) constants: Vec<Arc<Vec<f32>>>,
+    pub(super) outputs: Vec<(Buffer, View)>,
+}
+
+/// Where a value lies.
+#[derive(Clone, Debug)]
+struct Place {
+    buffer: Buffer,
+    view: View,
+}
+
+/// A product's epilogue, and the value that it ends with.
+struct Tail {
+    activation: Activation,
+    residual: Option<(Buffer, Rows)>,
+    value: ValueId,
+}
+
+struct Lowering<'g> {
+    graph: &'g Graph,
+    level: SimdLevel,
+    packed: &'g Packed,
+    places: Vec<Option<Place>>,
+    /// Nodes that are part of an earlier one's step.
+    done: Vec<bool>,
+    out: Lowered,
+}
+
+/// Lowers a graph.
+///
+/// # Errors
+/// Names the node that has no operator here.
+pub(super) fn lower(graph: &Graph, level: SimdLevel, packed: &Packed) -> Result<Lowered> {
+    let out = Lowered { steps: Vec::new(), lengths: Vec::new(), constants: Vec::new(), outputs: Vec::new() };
+    let (places, done) = (vec![None; graph.values.len()], vec![false; graph.nodes.len()]);
+    let mut l = Lowering { graph, level, packed, places, done, out };
+    for (i, &id) in graph.inputs.iter().enumerate() {
+        l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
+    }
+    for i in 0..graph.nodes.len() {
+        if !l.done[i] {
+            let node = &graph.nodes[i];
+            l.node(i, node).map_err(|why| format!("{} ({}): {why}", node.name, node.op))?;
+        }
+    }
+    for &id in &graph.outputs {
+        let Place { buffer, view } = l.place(id)?;
+        l.out.outputs.push((buffer, view));
+    }
+    Ok(l.out)
+}
+
+impl<'g> Lowering<'g> {
+    fn node(&mut self, i: usize, node: &'g Node) -> Result<()> {
+        match node.op.as_str() {
+            "Identity" => {
+                let place = self.place(node.inputs[0])?;
+                self.set(node.outputs[0], place);
+                Ok(())
+            }
+            "Transpose" | "Reshape" | "Slice" | "Split" => self.view_of(node),
+            "Conv" => self.convolution(node),
+            "MatMul" => self.product(node),
+            "LayerNormalization" => self.layer_norm(node),
+            "Softmax" => {
+                let (buffer, rows) = self.rows(node.inputs[0])?;
+                self.give_rows(node, node.outputs[0], Softmax { level: self.level, rows }, vec![buffer]);
+                Ok(())
+            }
+            "GlobalAveragePool" => {
+                let (buffer, rows) = self.pixels(node.inputs[0])?;
+                self.give(node, node.outputs[0], MeanPool { rows }, vec![buffer]);
+                Ok(())
+            }
+            _ => self.elementwise(i, node),
+        }
+    }
+
+    fn shape(&self, value: ValueId) -> &'g [usize] {
+        &self.graph.values[value].shape
+    }
+
+    /// Where a value lies; a constant gets its buffer when it is first asked for.
+    fn place(&mut self, value: ValueId) -> Result<Place> {
+        if let Some(place) = &self.places[value] {
+            return Ok(place.clone());
+        }
+        let known = &self.graph.values[value];
+        let values = known.floats().ok_or_else(|| format!("{} is no float32 value that is known here", known.name))?;
+        let buffer = self.constant(Arc::clone(values));
+        let place = Place { buffer, view: View::contiguous(&known.shape) };
+        self.places[value] = Some(place.clone());
+        Ok(place)
+    }
+
+    fn set(&mut self, value: ValueId, place: Place) {
+        self.places[value] = Some(place);
+    }
+
+    fn constant(&mut self, values: Arc<Vec<f32>>) -> Buffer {
+        self.out.constants.push(values);
+        Buffer::Constant(self.out.constants.len() - 1)
+    }
+
+    /// Appends a step, and gives the buffer of its `length` elements. One that reads constants only is run now.
+    fn emit(&mut self, name: &str, operation: impl Operation + 'static, inputs: Vec<Buffer>, length: usize) -> Buffer {
+        let known = |b: &Buffer| match b {
+            Buffer::Constant(i) => Some(self.out.constants[*i].as_slice()),
+            _ => None,
+        };
+        if let Some(sources) = inputs.iter().map(known).collect::<Option<Vec<_>>>() {
+            let mut values = vec![0.0; length];
+            operation.run(&sources, &mut values);
+            return self.constant(Arc::new(values));
+        }
+        let output = self.out.lengths.len();
+        self.out.lengths.push(length);
+        self.out.steps.push(Step { name: name.to_owned(), operation: Box::new(operation), inputs, output });
+        Buffer::Slot(output)
+    }
+
+    /// A step whose output lies row-major.
+    fn give(&mut self, node: &Node, value: ValueId, operation: impl Operation + 'static, inputs: Vec<Buffer>) {
+        let view = View::contiguous(self.shape(value));
+        let buffer = self.emit(&node.name, operation, inputs, view.len());
+        self.set(value, Place { buffer, view });
+    }
+
+    /// As [`give`](Self::give), for an operator on rows.
+    fn give_rows(&mut self, node: &Node, value: ValueId, operation: impl Operation + 'static, inputs: Vec<Buffer>) {
+        self.give(node, value, operation, inputs);
+    }
+
+    /// Makes a value lie as `view`, which must be dense, by a copy if it does not.
+    fn lay(&mut self, value: ValueId, wanted: View, order: &[usize]) -> Result<Place> {
+        let place = self.place(value)?;
+        let (name, view) = (self.graph.values[value].name.clone(), place.view.permuted(order));
+        let length = view.len();
+        let buffer = self.emit(&name, Copy { view }, vec![place.buffer], length);
+        let place = Place { buffer, view: wanted };
+        self.set(value, place.clone());
+        Ok(place)
+    }
+
+    /// A value row-major from the start of its buffer.
+    fn contiguous(&mut self, value: ValueId) -> Result<Place> {
+        let place = self.place(value)?;
+        if place.view.is_contiguous() {
+            return Ok(place);
+        }
+        let shape = self.shape(value);
+        let order: Vec<usize> = (0..shape.len()).collect();
+        self.lay(value, View::contiguous(shape), &order)
+    }
+
+    /// A value as rows along its last dimension.
+    fn rows(&mut self, value: ValueId) -> Result<(Buffer, Rows)> {
+        let place = self.place(value)?;
+        let place = if place.view.rows().is_some() { place } else { self.contiguous(value)? };
+        let rows = place.view.rows().ok_or("a value without dimensions has no rows")?;
+        Ok((place.buffer, rows))
+    }
+
+    /// An image as rows of channels.
+    fn pixels(&mut self, value: ValueId) -> Result<(Buffer, Rows)> {
+        let place = self.place(value)?;
+        if let Some(rows) = place.view.pixels() {
+            return Ok((place.buffer, rows));
+        }
+        let &[1, c, h, w] = self.shape(value) else { return Err("it is no image of a batch of one".into()) };
+        let place = self.lay(value, View::channels_last([1, c, h, w]), &[0, 2, 3, 1])?;
+        Ok((place.buffer, place.view.pixels().ok_or("its channels do not lie last")?))
+    }
+
+    fn view_of(&mut self, node: &Node) -> Result<()> {
+        let place = self.place(node.inputs[0])?;
+        let shape = self.shape(node.outputs[0]);
+        let mut views = Vec::with_capacity(node.outputs.len());
+        let mut buffer = place.buffer;
+        match node.op.as_str() {
+            "Transpose" => {
+                let perm: Vec<usize> = node.ints("perm").unwrap_or_default().iter().map(|&v| v as usize).collect();
+                views.push(place.view.permuted(&perm));
+            }
+            "Reshape" => views.push(match place.view.reshaped(shape) {
+                Some(view) => view,
+                None => {
+                    let place = self.contiguous(node.inputs[0])?;
+                    buffer = place.buffer;
+                    View { offset: place.view.offset, ..View::contiguous(shape) }
+                }
+            }),
+            "Slice" => {
+                let slices = shapes::slices(node, &self.graph.values).ok_or("its slices are unknown")?;
+                views.push(slices.iter().fold(place.view, |view, &(axis, start, end)| view.sliced(axis, start, end)));
+            }
+            _ => {
+                let axis = node.int("axis").and_then(|a| shapes::axis(a, shape.len())).ok_or("its axis is unknown")?;
+                let size = shape[axis];
+                views.extend((0..node.outputs.len()).map(|i| place.view.sliced(axis, i * size, (i + 1) * size)));
+            }
+        }
+        for (&output, view) in node.outputs.iter().zip(views) {
+            self.set(output, Place { buffer, view });
+        }
+        Ok(())
+    }
+
+    fn layer_norm(&mut self, node: &Node) -> Result<()> {
+        let &[x, gamma, beta] = node.inputs.as_slice() else { return Err("it needs a scale and a shift".into()) };
+        let rank = self.shape(x).len();
+        if node.int("axis").and_then(|a| shapes::axis(a, rank)) != Some(rank - 1) {
+            return Err("it normalises more than the last dimension".into());
+        }
+        let vector = |id: ValueId| self.graph.values[id].floats().cloned().ok_or("its weights are not constant");
+        let (gamma, beta) = (vector(gamma)?, vector(beta)?);
+        let epsilon = node.float("epsilon").unwrap_or(1e-5);
+        let (buffer, rows) = self.rows(x)?;
+        self.give_rows(
+            node,
+            node.outputs[0],
+            LayerNorm { level: self.level, rows, gamma, beta, epsilon },
+            vec![buffer],
+        );
+        Ok(())
+    }
+
+    /// The node that alone reads a value, if it has one of these operators.
+    fn next(&self, value: ValueId, ops: &[&str]) -> Option<(usize, &'g Node)> {
+        let reader = self.graph.only_reader(value)?;
+        let node = &self.graph.nodes[reader];
+        ops.contains(&node.op.as_str()).then_some((reader, node))
+    }
+}

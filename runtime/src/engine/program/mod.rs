@@ -1,0 +1,137 @@
+//! [`Program`]: a graph as a list of our own operators.
+//!
+//! An ONNX graph whose operators are all known here is lowered once: activations, biases and residuals go into the products before
+//! them, attention becomes one operator, and transpositions, slices and reshapes become views. What is left runs step by step on
+//! buffers that are planned in advance and kept from run to run. Graphs with other operators stay with tract.
+
+mod graph;
+mod lower;
+mod nest;
+mod operation;
+mod operations;
+mod plan;
+mod shapes;
+mod view;
+
+use std::sync::{Mutex, PoisonError};
+
+use cutout_kernels::SimdLevel;
+use cutout_models::onnx::OnnxModel;
+
+pub(super) use graph::Constants;
+pub(super) use lower::Packed;
+
+use super::{Layer, Tensor};
+use crate::error::{Error, ErrorKind, Result};
+use graph::Graph;
+use lower::{Lowered, lower};
+use nest::Nest;
+use operation::Buffer;
+use plan::Plan;
+use view::View;
+
+/// A graph with all its shapes, as steps. Safe to share: each run takes buffers of its own from a pool.
+pub(super) struct Program {
+    inputs: Vec<(String, Vec<usize>)>,
+    constants: Vec<std::sync::Arc<Vec<f32>>>,
+    early: Plan,
+    late: Plan,
+    outputs: Vec<(Buffer, View)>,
+    arenas: Mutex<Vec<Vec<Vec<f32>>>>,
+}
+
+/// What the early steps of a [`Program`] left for the others.
+#[derive(Debug)]
+pub(crate) struct Kept(Vec<Vec<f32>>);
+
+impl Program {
+    /// Lowers a graph. `symbols` are its symbolic dimensions, `fixed` inputs whose values are known now, and `early` inputs that stay
+    /// the same over many runs: steps that read nothing else are run by [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// Says what of the graph is unknown here.
+    pub(super) fn build(
+        onnx: &OnnxModel,
+        constants: &Constants,
+        packed: &Packed,
+        level: SimdLevel,
+        symbols: &[(&str, usize)],
+        fixed: &[(&str, &[f32])],
+        early: &[&str],
+    ) -> std::result::Result<Self, String> {
+        let graph = Graph::read(onnx, constants, symbols, fixed)?;
+        let Lowered { steps, lengths, constants, outputs } = lower(&graph, level, packed)?;
+        let is_early = |input: usize| early.contains(&graph.values[graph.inputs[input]].name.as_str());
+        let (early, late, outputs) = plan::split(steps, &lengths, outputs, is_early);
+        let inputs =
+            graph.inputs.iter().map(|&id| (graph.values[id].name.clone(), graph.values[id].shape.clone())).collect();
+        Ok(Program { inputs, constants, early, late, outputs, arenas: Mutex::default() })
+    }
+
+    /// Runs the steps that read early inputs only.
+    ///
+    /// # Errors
+    /// `Engine` if an input is missing or of another shape.
+    pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)]) -> Result<Kept> {
+        let inputs = self.ordered(inputs, false)?;
+        let mut slots = self.early.slots();
+        self.early.run(&inputs, &self.constants, &[], &mut slots);
+        Ok(Kept(self.early.keep(slots)))
+    }
+
+    /// Runs the other steps and gives the outputs, in the graph's order.
+    ///
+    /// # Errors
+    /// `Engine` if an input is missing or of another shape, or `kept` comes from another program.
+    pub(super) fn run(&self, kept: &Kept, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+        let inputs = self.ordered(inputs, true)?;
+        if !self.early.made(&kept.0) {
+            return Err(Error::new(ErrorKind::Engine, "the prepared values are those of another network"));
+        }
+        let spare = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut slots = spare.unwrap_or_else(|| self.late.slots());
+        self.late.run(&inputs, &self.constants, &kept.0, &mut slots);
+        let outputs = self.outputs.iter().map(|(buffer, view)| {
+            let source = operation::read(*buffer, &inputs, &self.constants, &kept.0, &slots);
+            let mut values = vec![0.0; view.len()];
+            copy(source, view, &mut values);
+            Tensor::new(view.shape.clone(), values)
+        });
+        let outputs = outputs.collect();
+        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(slots);
+        outputs
+    }
+
+    /// The inputs in the graph's order; those that no late step reads may be missing if `all` is false.
+    fn ordered<'t>(&self, given: &[(&str, &'t Tensor)], all: bool) -> Result<Vec<&'t [f32]>> {
+        let mut out = Vec::with_capacity(self.inputs.len());
+        for (index, (wanted, shape)) in self.inputs.iter().enumerate() {
+            match given.iter().find(|(name, _)| name == wanted) {
+                Some((_, tensor)) if tensor.shape() == shape => out.push(tensor.values()),
+                Some((_, tensor)) => {
+                    let what = format!("input '{wanted}' must be {shape:?}, not {:?}", tensor.shape());
+                    return Err(Error::new(ErrorKind::Engine, what));
+                }
+                None if if all { self.late.reads(index) } else { self.early.reads(index) } => {
+                    return Err(Error::new(ErrorKind::Engine, format!("input '{wanted}' is missing")));
+                }
+                None => out.push(&[]),
+            }
+        }
+        Ok(out)
+    }
+
+    /// Every step, in order.
+    pub(super) fn layers(&self) -> Vec<Layer> {
+        let steps = self.early.steps.iter().chain(&self.late.steps);
+        steps.map(|s| Layer { name: s.name.clone(), operator: s.operation.kind(), macs: s.operation.macs() }).collect()
+    }
+}
+
+/// Copies a view of a buffer to `out`, row-major.
+fn copy(source: &[f32], view: &View, out: &mut [f32]) {
+    Nest::new(&view.shape, [&view.strides], [view.offset]).run(out, |[from], [step], out| match step {
+        1 => out.copy_from_slice(&source[from..from + out.len()]),
+        _ => out.iter_mut().zip(source[from..].iter().step_by(step.max(1))).for_each(|(o, v)| *o = *v),
+    });
+}

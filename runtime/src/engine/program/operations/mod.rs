@@ -1,0 +1,11 @@
+//! The operators, over the kernels.
+
+mod attention;
+mod elementwise;
+mod maps;
+mod products;
+
+pub(super) use attention::Attention;
+pub(super) use elementwise::{Binary, BinaryOp, Concat, Copy, Pad, Select, Unary, UnaryOp};
+pub(super) use maps::{Depthwise, LayerNorm, MeanPool, Softmax};
+pub(super) use products::{Convolution, Linear, Product};

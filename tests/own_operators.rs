@@ -1,0 +1,103 @@
+//! Our own operators give what tract gives, at every SIMD level and with any number of threads.
+
+use cutout_models::Bundle;
+use cutout_models::arch::InputSize;
+use cutout_runtime::engine::{Operators, Tensor};
+use cutout_runtime::{InputShape, Model, ModelOptions, PredictOptions, Predictor, Prompt, SimdLevel};
+use cutout_tests::{scene_objects, scene_photo};
+
+/// Largest difference that rounding may make, as a share of the largest value.
+const ROUNDING: f32 = 2e-5;
+
+const INPUTS: [InputShape; 3] =
+    [InputShape::Fit(512), InputShape::Fixed(InputSize::new(256, 384)), InputShape::Fixed(InputSize::new(96, 32))];
+
+fn predictor(operators: Operators, input: InputShape, threads: usize) -> Predictor {
+    let options = ModelOptions { input: Some(input), threads, operators };
+    let mut predictor = Predictor::new(Model::load(Bundle::shipped().unwrap(), options).unwrap());
+    predictor.set_image(&scene_photo().view()).unwrap();
+    predictor
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |m, v| m.max(v.abs()))
+}
+
+fn close(what: &str, ours: &[f32], theirs: &[f32]) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let worst =
+        ours.iter().zip(theirs).fold(0.0f32, |m, (a, b)| m.max(if a.is_nan() { f32::INFINITY } else { (a - b).abs() }));
+    assert!(worst <= ROUNDING * largest(theirs), "{what}: {worst} of {}", largest(theirs));
+}
+
+/// Prompts of several numbers of points, with and without a box and an earlier answer.
+fn prompts(predictor: &mut Predictor) -> Vec<Prompt> {
+    let objects = scene_objects();
+    let (a, b) = (objects[0].bbox, objects[1].bbox);
+    let centre = [(a.x0 + a.x1) / 2.0, (a.y0 + a.y1) / 2.0];
+    let boxed = Prompt::new().with_box(a);
+    let point = Prompt::new().with_point(centre[0], centre[1], true);
+    let clicks = (0..7).fold(point.clone(), |p, i| p.with_point(b.x0 + i as f32, b.y0 + 1.5 * i as f32, i % 2 == 0));
+    let earlier = predictor.predict(&boxed, &PredictOptions::default()).unwrap().masks[0].low_res_logits.clone();
+    vec![boxed.clone(), point.clone(), clicks.with_box(b), boxed.with_mask(earlier.clone()), point.with_mask(earlier)]
+}
+
+fn features(predictor: &Predictor) -> Vec<&Tensor> {
+    let embedding = predictor.embedding().unwrap();
+    std::iter::once(embedding.features()).chain(embedding.high_res()).collect()
+}
+
+#[test]
+fn they_answer_as_tract_does() {
+    let options = PredictOptions { multimask: true };
+    for input in INPUTS {
+        let mut theirs = predictor(Operators::Tract, input, 2);
+        let prompts = prompts(&mut theirs);
+        let expected = theirs.predict_batch(&prompts, &options).unwrap();
+        for level in SimdLevel::available() {
+            let mut ours = predictor(Operators::Own(level), input, 2);
+            let size = ours.embedding().unwrap().transform().model_size();
+            let layers = Model::load(Bundle::shipped().unwrap(), ModelOptions::default())
+                .and_then(|m| m.encoder_layers(InputSize::new(size.height, size.width)))
+                .unwrap();
+            assert!(!layers.is_empty(), "tract ran the image encoder at {input:?}");
+            for (a, b) in features(&ours).into_iter().zip(features(&theirs)) {
+                assert_eq!(a.shape(), b.shape());
+                close(&format!("{level}, {input:?}, features {:?}", a.shape()), a.values(), b.values());
+            }
+            // The same features for both, so that the decoder's own rounding is what is compared.
+            ours.set_embedding(theirs.embedding().unwrap().clone()).unwrap();
+            for (i, expected) in expected.iter().enumerate() {
+                let alone = ours.predict(&prompts[i], &options).unwrap();
+                for (a, b) in alone.masks.iter().zip(&expected.masks) {
+                    close(
+                        &format!("{level}, {input:?}, prompt {i}"),
+                        &a.low_res_logits.values,
+                        &b.low_res_logits.values,
+                    );
+                    assert!((a.predicted_iou - b.predicted_iou).abs() < 1e-4);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn neither_threads_nor_batches_change_a_bit() {
+    let run = |threads| {
+        let mut p = predictor(Operators::default(), InputShape::Fit(512), threads);
+        let prompts = prompts(&mut p);
+        let together = p.predict_batch(&prompts, &PredictOptions::default()).unwrap();
+        let alone: Vec<_> = prompts.iter().map(|one| p.predict(one, &PredictOptions::default()).unwrap()).collect();
+        let bits = |answers: Vec<cutout_runtime::Prediction>| -> Vec<u32> {
+            answers.iter().flat_map(|a| &a.masks[0].low_res_logits.values).map(|v| v.to_bits()).collect()
+        };
+        let features: Vec<u32> = features(&p).iter().flat_map(|t| t.values()).map(|v| v.to_bits()).collect();
+        (features, bits(alone), bits(together))
+    };
+    let one = run(1);
+    assert!(one.1 == one.2, "a batch changes its answers");
+    for threads in [2, 3] {
+        assert!(run(threads) == one, "{threads} threads change the answers");
+    }
+}
