@@ -57,8 +57,9 @@ fn they_answer_as_tract_does() {
         for level in SimdLevel::available() {
             let mut ours = predictor(Operators::Own(level), input, 2);
             let size = ours.embedding().unwrap().transform().model_size();
-            let layers = Model::load(Bundle::shipped().unwrap(), ModelOptions::default())
-                .and_then(|m| m.encoder_layers(InputSize::new(size.height, size.width)))
+            let one = ModelOptions { threads: 1, operators: Operators::Own(level), ..ModelOptions::default() };
+            let layers = Model::load(Bundle::shipped().unwrap(), one)
+                .and_then(|m| m.profile_encoder(InputSize::new(size.height, size.width), 1))
                 .unwrap();
             assert!(!layers.is_empty(), "tract ran the image encoder at {input:?}");
             for (a, b) in features(&ours).into_iter().zip(features(&theirs)) {

@@ -18,8 +18,9 @@ impl ImageEncoder {
         Ok(ImageEncoder { network: Network::load("image encoder", onnx, Inputs::default(), operators, threads)? })
     }
 
-    pub(crate) fn layers(&self) -> Vec<Layer> {
-        self.network.layers()
+    /// The steps of the network on an image, see [`Network::profile`].
+    pub(crate) fn profile(&self, image: &Tensor, rounds: usize) -> Result<Vec<Layer>> {
+        self.network.profile(&[("image", image)], rounds)
     }
 
     /// Encodes a normalised, zero-padded image `[1, 3, H, W]`. Returns the features `[1, 256, H/16, W/16]` and, for

@@ -6,7 +6,7 @@ use cutout_models::arch::InputSize;
 use cutout_models::{Bundle, Normalization};
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Layer, Operators, Threads};
+use crate::engine::{Layer, Operators, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::image_encoder::ImageEncoder;
@@ -120,12 +120,14 @@ impl Model {
         &self.inner.threads
     }
 
-    /// The steps of the image encoder at an input size; none where tract runs it.
+    /// The steps of the image encoder at an input size, each with the median of its times over `rounds` runs on a picture of one
+    /// colour; none where tract runs it.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn encoder_layers(&self, size: InputSize) -> Result<Vec<Layer>> {
-        Ok(self.stages(size)?.image_encoder.layers())
+    pub fn profile_encoder(&self, size: InputSize, rounds: usize) -> Result<Vec<Layer>> {
+        let image = Tensor::new([1, 3, size.height, size.width], vec![0.25; 3 * size.height * size.width])?;
+        self.stages(size)?.image_encoder.profile(&image, rounds)
     }
 
     /// The networks for an input size, built if they are not at hand.

@@ -1,5 +1,7 @@
 //! [`Layer`]: one step of a network, for people to read.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// One step of a network as it runs here.
@@ -11,4 +13,7 @@ pub struct Layer {
     pub operator: &'static str,
     /// Multiply-accumulates of one run; zero where there are none to speak of.
     pub macs: u64,
+    /// How long it took, in milliseconds when serialised.
+    #[serde(rename = "ms", serialize_with = "crate::timings::milliseconds")]
+    pub time: Duration,
 }

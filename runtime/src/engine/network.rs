@@ -157,10 +157,19 @@ impl Network {
         }
     }
 
-    /// The layers of a graph without symbols and fixed inputs as our own operators run them; none where tract does.
-    pub fn layers(&self) -> Vec<Layer> {
-        let Engine::Own(own) = &*self.engine else { return Vec::new() };
-        own.program(&Key::default()).map_or_else(|_| Vec::new(), |program| program.layers())
+    /// The steps in which our own operators run the graph on `inputs`, each with the median of its times over `rounds` runs; none
+    /// where tract runs it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn profile(&self, inputs: &[(&str, &Tensor)], rounds: usize) -> Result<Vec<Layer>> {
+        match &*self.engine {
+            Engine::Tract(_) => Ok(Vec::new()),
+            Engine::Own(own) => {
+                let program = own.program(&own.key(inputs)?)?;
+                self.threads.install(|| program.profile(inputs, rounds))
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Weights {
     /// Packs `weight` `(channels, kernel, kernel)` and `bias` `(channels)`.
     pub fn pack(level: SimdLevel, weight: &[f32], bias: &[f32], channels: usize, kernel: usize) -> Self {
         let area = kernel * kernel;
-        assert!(area > 0 && channels > 0, "a depthwise convolution has a kernel and channels");
+        assert!((1..=MAX_KERNEL).contains(&kernel) && channels > 0, "a kernel of {kernel} and {channels} channels");
         assert_eq!(
             (weight.len(), bias.len()),
             (channels * area, channels),
@@ -84,6 +84,38 @@ impl Shape {
         };
         (side(self.height), side(self.width))
     }
+
+    /// The input row that row `i` of the window of output row `y` sees; `None` outside the map.
+    pub fn row(&self, y: usize, i: usize) -> Option<usize> {
+        self.tap(y, i, self.height)
+    }
+}
+
+/// Largest side of a kernel.
+pub const MAX_KERNEL: usize = 11;
+
+/// Computes one output row. `rows` are the input rows that the window's rows see, `None` outside the map.
+pub fn depthwise_row(
+    rows: &[Option<&[f32]>],
+    shape: &Shape,
+    weights: &Weights,
+    activation: Activation,
+    out: &mut [f32],
+) {
+    let (channels, kernel) = (weights.channels, weights.kernel);
+    assert_eq!(
+        (rows.len(), out.len()),
+        (kernel, shape.output(kernel).1 * channels),
+        "the window's rows, and a row of output"
+    );
+    assert!(rows.iter().flatten().all(|row| row.len() == shape.width * channels), "rows of the shape's width");
+    at_level!(weights.level, scalar::row, vector::row, (
+        rows: &[Option<&[f32]>] = rows,
+        shape: &Shape = shape,
+        weights: &Weights = weights,
+        activation: Activation = activation,
+        out: &mut [f32] = out,
+    ));
 }
 
 /// Computes the output rows `rows` to `out`, which begins with the first of them.
@@ -96,18 +128,13 @@ pub fn depthwise(
     out: &mut [f32],
 ) {
     let (height, width) = shape.output(weights.kernel);
-    let row = width * weights.channels;
-    assert_eq!(input.len(), shape.height * shape.width * weights.channels, "the input has the shape's size");
+    let (row, input_row) = (width * weights.channels, shape.width * weights.channels);
+    assert_eq!(input.len(), shape.height * input_row, "the input has the shape's size");
     assert!(rows.end <= height && out.len() == rows.len() * row, "the output has the rows' size");
     for (y, out) in rows.zip(out.chunks_exact_mut(row)) {
-        at_level!(weights.level, scalar::row, vector::row, (
-            input: &[f32] = input,
-            shape: &Shape = shape,
-            weights: &Weights = weights,
-            activation: Activation = activation,
-            y: usize = y,
-            out: &mut [f32] = out,
-        ));
+        let seen: [_; MAX_KERNEL] =
+            std::array::from_fn(|i| shape.row(y, i).map(|at| &input[at * input_row..][..input_row]));
+        depthwise_row(&seen[..weights.kernel], shape, weights, activation, out);
     }
 }
 

@@ -4,17 +4,16 @@ use super::{Shape, Weights};
 use crate::Activation;
 use crate::activation::scalar::value;
 
-/// Computes output row `y`.
-pub(super) fn row(input: &[f32], shape: &Shape, weights: &Weights, activation: Activation, y: usize, out: &mut [f32]) {
+/// Computes an output row from the input rows that its windows see.
+pub(super) fn row(rows: &[Option<&[f32]>], shape: &Shape, weights: &Weights, activation: Activation, out: &mut [f32]) {
     let (channels, kernel) = (weights.channels, weights.kernel);
     for (x, out) in out.chunks_exact_mut(channels).enumerate() {
         out.copy_from_slice(&weights.bias);
-        for i in 0..kernel {
+        for (i, row) in rows.iter().enumerate() {
             for j in 0..kernel {
-                let Some(pixel) = shape.tap(x, j, shape.width).zip(shape.tap(y, i, shape.height)) else { continue };
-                let source = &input[(pixel.1 * shape.width + pixel.0) * channels..];
+                let Some((row, column)) = row.zip(shape.tap(x, j, shape.width)) else { continue };
                 let taps = &weights.taps[(i * kernel + j) * channels..];
-                for ((sum, value), tap) in out.iter_mut().zip(source).zip(taps) {
+                for ((sum, value), tap) in out.iter_mut().zip(&row[column * channels..]).zip(taps) {
                     *sum += value * tap;
                 }
             }

@@ -10,54 +10,44 @@ const TOGETHER: usize = 4;
 /// Kernels with a path of their own have at most this many rows.
 const ROWS: usize = 5;
 
-/// Computes output row `y`.
+/// Computes an output row from the input rows that its windows see.
 #[inline(always)]
 pub(super) fn row<S: Lanes>(
     s: S,
-    input: &[f32],
+    rows: &[Option<&[f32]>],
     shape: &Shape,
     weights: &Weights,
     activation: Activation,
-    y: usize,
     out: &mut [f32],
 ) {
     // Each call is inlined with its one activation, so that no inner loop chooses.
+    let job = |activation| Job { rows, shape, weights, activation };
     match activation {
-        Activation::None => by_kernel(s, input, shape, weights, Activation::None, y, out),
-        Activation::Relu => by_kernel(s, input, shape, weights, Activation::Relu, y, out),
-        Activation::Relu6 => by_kernel(s, input, shape, weights, Activation::Relu6, y, out),
-        Activation::Gelu => by_kernel(s, input, shape, weights, Activation::Gelu, y, out),
-        Activation::Hardswish => by_kernel(s, input, shape, weights, Activation::Hardswish, y, out),
+        Activation::None => by_kernel(s, &job(Activation::None), out),
+        Activation::Relu => by_kernel(s, &job(Activation::Relu), out),
+        Activation::Relu6 => by_kernel(s, &job(Activation::Relu6), out),
+        Activation::Gelu => by_kernel(s, &job(Activation::Gelu), out),
+        Activation::Hardswish => by_kernel(s, &job(Activation::Hardswish), out),
     }
 }
 
 #[inline(always)]
-fn by_kernel<S: Lanes>(
-    s: S,
-    input: &[f32],
-    shape: &Shape,
-    weights: &Weights,
-    activation: Activation,
-    y: usize,
-    out: &mut [f32],
-) {
-    let job = Job { input, shape, weights, activation, y };
-    match (weights.kernel, shape.stride, shape.dilation) {
-        (3, 1, 1) => inner::<S, 3, 1, 1>(s, &job, out),
-        (3, 2, 1) => inner::<S, 3, 2, 1>(s, &job, out),
-        (3, 1, 2) => inner::<S, 3, 1, 2>(s, &job, out),
-        (5, 1, 1) => inner::<S, 5, 1, 1>(s, &job, out),
-        _ => edge(s, &job, 0, out),
+fn by_kernel<S: Lanes>(s: S, job: &Job<'_>, out: &mut [f32]) {
+    match (job.weights.kernel, job.shape.stride, job.shape.dilation) {
+        (3, 1, 1) => inner::<S, 3, 1, 1>(s, job, out),
+        (3, 2, 1) => inner::<S, 3, 2, 1>(s, job, out),
+        (3, 1, 2) => inner::<S, 3, 1, 2>(s, job, out),
+        (5, 1, 1) => inner::<S, 5, 1, 1>(s, job, out),
+        _ => edge(s, job, 0, out),
     }
 }
 
 /// One output row.
 struct Job<'a> {
-    input: &'a [f32],
+    rows: &'a [Option<&'a [f32]>],
     shape: &'a Shape,
     weights: &'a Weights,
     activation: Activation,
-    y: usize,
 }
 
 /// The row, by groups of outputs whose windows lie inside it, and its edges one by one.
@@ -67,7 +57,7 @@ fn inner<S: Lanes, const KERNEL: usize, const STRIDE: usize, const DILATION: usi
     job: &Job<'_>,
     out: &mut [f32],
 ) {
-    let &Job { input, shape, weights, activation, y } = job;
+    let &Job { rows, shape, weights, activation } = job;
     let channels = weights.channels;
     let width = out.len() / channels;
     let reach = (KERNEL - 1) * DILATION + 1;
@@ -85,12 +75,11 @@ fn inner<S: Lanes, const KERNEL: usize, const STRIDE: usize, const DILATION: usi
     edge(s, job, 0, left);
 
     // The rows of the window that lie inside the map, and their taps.
-    let mut rows: [(&[f32], &[f32]); ROWS] = [(&[], &[]); ROWS];
+    let mut seen: [(&[f32], &[f32]); ROWS] = [(&[], &[]); ROWS];
     let mut count = 0;
-    for i in 0..KERNEL {
-        if let Some(at) = shape.tap(y, i, shape.height) {
-            let source = &input[at * shape.width * channels..][..shape.width * channels];
-            rows[count] = (source, &weights.taps[i * KERNEL * channels..][..KERNEL * channels]);
+    for (i, row) in rows.iter().enumerate() {
+        if let Some(row) = row {
+            seen[count] = (row, &weights.taps[i * KERNEL * channels..][..KERNEL * channels]);
             count += 1;
         }
     }
@@ -102,7 +91,7 @@ fn inner<S: Lanes, const KERNEL: usize, const STRIDE: usize, const DILATION: usi
             // pixels of each row from `start` to the reach of the last output, which `end` keeps inside the row.
             unsafe {
                 let mut sums = [s.load_up_to(weights.bias.as_ptr().add(c), len); TOGETHER];
-                for (source, taps) in &rows[..count] {
+                for (source, taps) in &seen[..count] {
                     let mut tap = [sums[0]; KERNEL];
                     for (j, tap) in tap.iter_mut().enumerate() {
                         *tap = s.load_up_to(taps.as_ptr().add(j * channels + c), len);
@@ -130,7 +119,7 @@ fn inner<S: Lanes, const KERNEL: usize, const STRIDE: usize, const DILATION: usi
 /// Outputs from `first` on, each tap checked.
 #[inline(always)]
 fn edge<S: Lanes>(s: S, job: &Job<'_>, first: usize, out: &mut [f32]) {
-    let &Job { input, shape, weights, activation, y } = job;
+    let &Job { rows, shape, weights, activation } = job;
     let (channels, kernel) = (weights.channels, weights.kernel);
     for (x, out) in (first..).zip(out.chunks_exact_mut(channels)) {
         for c in (0..channels).step_by(S::LANES) {
@@ -138,11 +127,10 @@ fn edge<S: Lanes>(s: S, job: &Job<'_>, first: usize, out: &mut [f32]) {
             // SAFETY: channel `c` has `len` channels from it on, in the bias, in every tap, in the output, and in pixels of the map.
             unsafe {
                 let mut sum = s.load_up_to(weights.bias.as_ptr().add(c), len);
-                for i in 0..kernel {
-                    let Some(row) = shape.tap(y, i, shape.height) else { continue };
+                for (i, row) in rows.iter().enumerate() {
                     for j in 0..kernel {
-                        let Some(column) = shape.tap(x, j, shape.width) else { continue };
-                        let source = input.as_ptr().add((row * shape.width + column) * channels + c);
+                        let Some((row, column)) = row.zip(shape.tap(x, j, shape.width)) else { continue };
+                        let source = row.as_ptr().add(column * channels + c);
                         let tap = weights.taps.as_ptr().add((i * kernel + j) * channels + c);
                         sum = s.mul_add(s.load_up_to(source, len), s.load_up_to(tap, len), sum);
                     }

@@ -14,6 +14,7 @@ mod shapes;
 mod view;
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cutout_kernels::SimdLevel;
 use cutout_models::onnx::OnnxModel;
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use graph::Graph;
 use lower::{Lowered, lower};
 use nest::Nest;
-use operation::Buffer;
+use operation::{Buffer, Step};
 use plan::Plan;
 use view::View;
 
@@ -75,7 +76,7 @@ impl Program {
     pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)]) -> Result<Kept> {
         let inputs = self.ordered(inputs, false)?;
         let mut slots = self.early.slots();
-        self.early.run(&inputs, &self.constants, &[], &mut slots);
+        self.early.run(&inputs, &self.constants, &[], &mut slots, || {});
         Ok(Kept(self.early.keep(slots)))
     }
 
@@ -90,7 +91,7 @@ impl Program {
         }
         let spare = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut slots = spare.unwrap_or_else(|| self.late.slots());
-        self.late.run(&inputs, &self.constants, &kept.0, &mut slots);
+        self.late.run(&inputs, &self.constants, &kept.0, &mut slots, || {});
         let outputs = self.outputs.iter().map(|(buffer, view)| {
             let source = operation::read(*buffer, &inputs, &self.constants, &kept.0, &slots);
             let mut values = vec![0.0; view.len()];
@@ -121,10 +122,31 @@ impl Program {
         Ok(out)
     }
 
-    /// Every step, in order.
-    pub(super) fn layers(&self) -> Vec<Layer> {
-        let steps = self.early.steps.iter().chain(&self.late.steps);
-        steps.map(|s| Layer { name: s.name.clone(), operator: s.operation.kind(), macs: s.operation.macs() }).collect()
+    /// Every step, in order, with the median of its times over `rounds` runs on `inputs`.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(super) fn profile(&self, inputs: &[(&str, &Tensor)], rounds: usize) -> Result<Vec<Layer>> {
+        let inputs = self.ordered(inputs, true)?;
+        let steps = || self.early.steps.iter().chain(&self.late.steps);
+        let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); steps().count()];
+        let mut late = self.late.slots();
+        for _ in 0..rounds {
+            let (mut number, mut start) = (0, Instant::now());
+            let mut note = || {
+                times[number].push(start.elapsed());
+                (number, start) = (number + 1, Instant::now());
+            };
+            let mut early = self.early.slots();
+            self.early.run(&inputs, &self.constants, &[], &mut early, &mut note);
+            self.late.run(&inputs, &self.constants, &self.early.keep(early), &mut late, &mut note);
+        }
+        let layer = |(step, times): (&Step, &mut Vec<Duration>)| {
+            times.sort_unstable();
+            let time = times.get(times.len() / 2).copied().unwrap_or_default();
+            Layer { name: step.name.clone(), operator: step.operation.kind(), macs: step.operation.macs(), time }
+        };
+        Ok(steps().zip(&mut times).map(layer).collect())
     }
 }
 

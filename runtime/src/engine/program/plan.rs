@@ -131,13 +131,14 @@ impl Plan {
         self.capacities.iter().map(|&n| vec![0.0; n]).collect()
     }
 
-    /// Runs the steps.
+    /// Runs the steps, and calls `done` after each.
     pub(super) fn run(
         &self,
         inputs: &[&[f32]],
         constants: &[Arc<Vec<f32>>],
         kept: &[Vec<f32>],
         slots: &mut [Vec<f32>],
+        mut done: impl FnMut(),
     ) {
         // A prompt may have no points: there is nothing to compute for them.
         for (step, (read_lengths, length)) in
@@ -151,6 +152,7 @@ impl Plan {
             let sources: Vec<&[f32]> = step.inputs.iter().zip(read_lengths).map(source).collect();
             step.operation.run(&sources, &mut out[..*length]);
             slots[step.output] = out;
+            done();
         }
     }
 

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::SimdLevel;
-use cutout_kernels::activation::Activation;
 use cutout_kernels::{depthwise, linear};
 
 use super::graph::{Graph, Node, ValueId};
@@ -56,13 +55,6 @@ pub(super) struct Lowered {
 struct Place {
     buffer: Buffer,
     view: View,
-}
-
-/// A product's epilogue, and the value that it ends with.
-struct Tail {
-    activation: Activation,
-    residual: Option<(Buffer, Rows)>,
-    value: ValueId,
 }
 
 struct Lowering<'g> {

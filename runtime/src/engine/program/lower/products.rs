@@ -2,94 +2,211 @@
 
 use std::sync::Arc;
 
-use cutout_kernels::activation::Activation;
-use cutout_kernels::depthwise;
+use cutout_kernels::Activation;
+use cutout_kernels::depthwise::{self, MAX_KERNEL, Shape};
 use cutout_kernels::linear::{Storage, Weights};
 
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
-use super::super::operations::{Convolution, Depthwise, Linear};
+use super::super::operations::{Convolution, Depthwise, InvertedResidual, Linear, RowMap, Source};
 use super::super::shapes::Window;
 use super::super::view::{Rows, View};
-use super::{Lowering, Place, Result, Tail};
+use super::{Lowering, Place, Result};
+
+/// A `Conv` node, read.
+struct Conv {
+    weight: ValueId,
+    weights: Arc<Vec<f32>>,
+    bias: Option<Arc<Vec<f32>>>,
+    shape: Shape,
+    channels: usize,
+    outputs: usize,
+    kernel: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Pointwise,
+    Depthwise,
+    Dense,
+}
 
 impl<'g> Lowering<'g> {
-    /// `Conv`: pointwise, depthwise or dense.
-    pub(super) fn convolution(&mut self, node: &'g Node) -> Result<()> {
+    fn conv(&self, node: &Node) -> Result<Conv> {
         let (input, weight) = (node.inputs[0], node.inputs[1]);
-        let window = Window::of(node).ok_or("its window differs between the directions")?;
+        let Window { stride, padding, dilation } =
+            Window::of(node).ok_or("its window differs between the directions")?;
         let group = node.int("group").unwrap_or(1).max(1) as usize;
-        let (&[1, channels, height, width], &[n, per_group, kernel, kernel_width]) =
+        let (&[1, channels, height, width], &[outputs, per_group, kernel, kernel_width]) =
             (self.shape(input), self.shape(weight))
         else {
             return Err("it is no two-dimensional convolution of a batch of one".into());
         };
-        if kernel != kernel_width {
-            return Err("its kernel is not square".into());
+        if kernel != kernel_width || kernel > MAX_KERNEL {
+            return Err("its kernel is not square, or very large".into());
         }
         let weights = Arc::clone(self.graph.values[weight].floats().ok_or("its weights are not constant")?);
-        let name = &self.graph.values[weight].name;
         let bias = match node.inputs.get(2) {
             Some(&id) => Some(Arc::clone(self.graph.values[id].floats().ok_or("its bias is not constant")?)),
             None => None,
         };
-        let (buffer, rows) = self.pixels(input)?;
-        let level = self.level;
-        let value = node.outputs[0];
-        let shape = depthwise::Shape {
-            height,
-            width,
-            stride: window.stride,
-            dilation: window.dilation,
-            padding: window.padding,
+        let kind = match group {
+            1 if kernel == 1 && stride == 1 && padding == 0 => Kind::Pointwise,
+            1 => Kind::Dense,
+            _ if group == channels && outputs == channels && per_group == 1 => Kind::Depthwise,
+            _ => return Err("its groups are neither one nor as many as channels".into()),
         };
-        if group == channels && n == channels && per_group == 1 && channels > 1 {
-            if rows.stride != channels || rows.offset != 0 {
-                return Err("its input has gaps".into());
-            }
-            let bias = bias.unwrap_or_else(|| Arc::new(vec![0.0; n]));
-            let packed =
-                self.packed.depthwise(name, || depthwise::Weights::pack(level, &weights, &bias, channels, kernel));
+        let shape = Shape { height, width, stride, dilation, padding };
+        Ok(Conv { weight, weights, bias, shape, channels, outputs, kernel, kind })
+    }
+
+    /// `Conv`: pointwise, depthwise or dense, alone or with those behind it.
+    pub(super) fn convolution(&mut self, node: &'g Node) -> Result<()> {
+        let conv = self.conv(node)?;
+        let value = node.outputs[0];
+        if conv.kind == Kind::Depthwise {
+            let (buffer, rows) = self.pixels(node.inputs[0])?;
+            self.whole(rows, conv.channels)?;
             let (activation, value) = self.activation(value);
-            let outputs = self.shape(value);
-            let view = View::channels_last([1, n, outputs[2], outputs[3]]);
-            let macs = (view.len() * kernel * kernel) as u64;
-            let operation = Depthwise { weights: packed, shape, activation, macs };
+            let (packed, view) = (self.pack_depthwise(&conv), self.image(value));
+            let macs = (view.len() * conv.kernel * conv.kernel) as u64;
+            let operation = Depthwise { weights: packed, shape: conv.shape, activation, macs };
             let buffer = self.emit(&node.name, operation, vec![buffer], view.len());
             self.set(value, Place { buffer, view });
             return Ok(());
         }
-        if group != 1 {
-            return Err("its groups are neither one nor as many as channels".into());
+        let (activation, after) = self.activation(value);
+        if let Some((at, spread)) = self.next(after, &["Conv"]) {
+            let spread = self.conv(spread).ok().filter(|c| c.kind == Kind::Depthwise).map(|c| (c, spread));
+            if let Some((spread, spread_node)) = spread {
+                let (spread_activation, after) = self.activation(spread_node.outputs[0]);
+                self.done[at] = true;
+                let project = self.next(after, &["Conv"]).and_then(|(at, node)| {
+                    Some((at, node, self.conv(node).ok().filter(|c| c.kind == Kind::Pointwise)?))
+                });
+                let (buffer, expand) = self.row_map(node, &conv, activation, spread.shape.width)?;
+                let packed = (self.pack_depthwise(&spread), spread.shape, spread_activation);
+                return match project {
+                    Some((at, node, project)) => {
+                        self.done[at] = true;
+                        self.inverted_residual((buffer, expand), packed, node, &project)
+                    }
+                    None => self.spread(node, (buffer, expand), packed, spread_node, after),
+                };
+            }
         }
-        let Tail { activation, residual, value } = self.tail(value, true)?;
-        let outputs = self.shape(value);
-        let view = View::channels_last([1, n, outputs[2], outputs[3]]);
-        let length = view.len();
+        let (residual, value) = self.residual(after, true)?;
+        let view = self.image(value);
+        let (buffer, map) = self.row_map(node, &conv, activation, view.shape[3])?;
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
         let residual = residual.map(|(_, rows)| rows);
-        let buffer = if kernel == 1 && window.stride == 1 && window.padding == 0 {
-            let weights = self.packed.linear(name, || Weights::pack(level, &weights, n, channels, Storage::F32));
-            self.emit(&node.name, Linear { weights, bias, activation, residual, input: rows }, inputs, length)
-        } else {
-            if rows.stride != channels || rows.offset != 0 {
-                return Err("its input has gaps".into());
+        let buffer = match map.source {
+            Source::Pixels(input) => {
+                let RowMap { weights, bias, activation, .. } = map;
+                self.emit(&node.name, Linear { weights, bias, activation, residual, input }, inputs, view.len())
             }
-            let weights = self.packed.linear(name, || {
-                let taps = kernel * kernel;
-                let at = |i: usize| {
-                    weights[(i / (taps * channels)) * taps * channels + (i % channels) * taps + (i / channels) % taps]
-                };
-                let by_tap: Vec<f32> = (0..weights.len()).map(at).collect();
-                Weights::pack(level, &by_tap, n, taps * channels, Storage::F32)
-            });
-            let operation =
-                Convolution { weights, bias, activation, residual, shape, channels, kernel, width: outputs[3] };
-            self.emit(&node.name, operation, inputs, length)
+            Source::Windows { .. } => {
+                self.emit(&node.name, Convolution { map, residual, height: view.shape[2] }, inputs, view.len())
+            }
         };
         self.set(value, Place { buffer, view });
         Ok(())
+    }
+
+    fn inverted_residual(
+        &mut self,
+        (buffer, expand): (Buffer, RowMap),
+        spread: (Arc<depthwise::Weights>, Shape, Activation),
+        node: &'g Node,
+        project: &Conv,
+    ) -> Result<()> {
+        let (activation, value) = self.activation(node.outputs[0]);
+        let (residual, value) = self.residual(value, true)?;
+        let view = self.image(value);
+        let (width, channels) = (view.shape[3], project.channels);
+        let rows = Rows { count: view.shape[2] * width, width: channels, stride: channels, offset: 0 };
+        let weights = self.pack_linear(project);
+        let project = RowMap { weights, bias: project.bias.clone(), activation, source: Source::Pixels(rows), width };
+        let mut inputs = vec![buffer];
+        inputs.extend(residual.as_ref().map(|(b, _)| *b));
+        let operation = InvertedResidual::new(expand, spread, project, residual.map(|(_, rows)| rows));
+        let buffer = self.emit(&node.name, operation, inputs, view.len());
+        self.set(value, Place { buffer, view });
+        Ok(())
+    }
+
+    /// A convolution and the depthwise one behind it, one after the other.
+    fn spread(
+        &mut self,
+        node: &Node,
+        (buffer, map): (Buffer, RowMap),
+        (weights, shape, activation): (Arc<depthwise::Weights>, Shape, Activation),
+        spread: &Node,
+        value: ValueId,
+    ) -> Result<()> {
+        let length = shape.height * map.row();
+        let wide =
+            self.emit(&node.name, Convolution { map, residual: None, height: shape.height }, vec![buffer], length);
+        let view = self.image(value);
+        let macs = (view.len() * weights.kernel() * weights.kernel()) as u64;
+        let buffer = self.emit(&spread.name, Depthwise { weights, shape, activation, macs }, vec![wide], view.len());
+        self.set(value, Place { buffer, view });
+        Ok(())
+    }
+
+    /// A pointwise or dense convolution of a node's input, as rows of `width` pixels.
+    fn row_map(&mut self, node: &Node, conv: &Conv, activation: Activation, width: usize) -> Result<(Buffer, RowMap)> {
+        let place = self.place(node.inputs[0])?;
+        let planes =
+            conv.kind == Kind::Dense && conv.channels <= 4 && place.view.is_contiguous() && place.view.offset == 0;
+        let (buffer, source) = if planes {
+            let Conv { shape, channels, kernel, .. } = *conv;
+            (place.buffer, Source::Windows { shape, channels, kernel, planes })
+        } else {
+            let (buffer, rows) = self.pixels(node.inputs[0])?;
+            let Conv { shape, channels, kernel, .. } = *conv;
+            if conv.kind == Kind::Pointwise {
+                (buffer, Source::Pixels(rows))
+            } else {
+                self.whole(rows, channels)?;
+                (buffer, Source::Windows { shape, channels, kernel, planes })
+            }
+        };
+        let weights = self.pack_linear(conv);
+        Ok((buffer, RowMap { weights, bias: conv.bias.clone(), activation, source, width }))
+    }
+
+    /// The channel-last layout of an image's value.
+    fn image(&self, value: ValueId) -> View {
+        let shape = self.shape(value);
+        View::channels_last([shape[0], shape[1], shape[2], shape[3]])
+    }
+
+    /// Refuses pixels with gaps between them.
+    fn whole(&self, rows: Rows, channels: usize) -> Result<()> {
+        if rows.stride == channels && rows.offset == 0 { Ok(()) } else { Err("its input has gaps".into()) }
+    }
+
+    fn pack_depthwise(&self, conv: &Conv) -> Arc<depthwise::Weights> {
+        self.packed.depthwise(&self.graph.values[conv.weight].name, || {
+            let none = vec![0.0; conv.channels];
+            let bias = conv.bias.as_ref().map_or(none.as_slice(), |b| b.as_slice());
+            depthwise::Weights::pack(self.level, &conv.weights, bias, conv.channels, conv.kernel)
+        })
+    }
+
+    /// Weights of a pointwise or dense convolution, in the order of patches.
+    fn pack_linear(&self, conv: &Conv) -> Weights {
+        let &Conv { channels, outputs, kernel, .. } = conv;
+        self.packed.linear(&self.graph.values[conv.weight].name, || {
+            let (taps, weights) = (kernel * kernel, &conv.weights);
+            let at =
+                |i: usize| weights[i / (taps * channels) * taps * channels + i % channels * taps + i / channels % taps];
+            let by_tap: Vec<f32> = (0..weights.len()).map(at).collect();
+            Weights::pack(self.level, &by_tap, outputs, taps * channels, Storage::F32)
+        })
     }
 
     /// `MatMul`: a linear map of rows if its right side is a constant, else a product of two values.
@@ -116,7 +233,8 @@ impl<'g> Lowering<'g> {
                 value = add.outputs[0];
             }
         }
-        let Tail { activation, residual, value } = self.tail(value, false)?;
+        let (activation, value) = self.activation(value);
+        let (residual, value) = self.residual(value, false)?;
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
         let operation = Linear { weights, bias, activation, residual: residual.map(|(_, rows)| rows), input: rows };
@@ -170,23 +288,21 @@ impl<'g> Lowering<'g> {
         (fits && !graph.outputs.contains(&value)).then(|| ([first, erf_at, add_at, mul_at, half_at], half.outputs[0]))
     }
 
-    /// What follows a product: an activation, then the sum with a value that is already there. `image`: its channels lie last.
-    fn tail(&mut self, value: ValueId, image: bool) -> Result<Tail> {
-        let (activation, value) = self.activation(value);
-        let mut tail = Tail { activation, residual: None, value };
-        let Some((reader, add)) = self.next(value, &["Add"]) else { return Ok(tail) };
+    /// The sum of a value with one that is already there, if that is all that becomes of it. `image`: its channels lie last.
+    fn residual(&mut self, value: ValueId, image: bool) -> Result<(Option<(Buffer, Rows)>, ValueId)> {
+        let Some((reader, add)) = self.next(value, &["Add"]) else { return Ok((None, value)) };
         let other = self.other(add, value);
         if other == value || self.shape(other) != self.shape(value) || self.places[other].is_none() {
-            return Ok(tail);
+            return Ok((None, value));
         }
         let place = self.place(other)?;
-        let rows: Option<Rows> = if image { place.view.pixels() } else { place.view.rows() };
-        if let Some(rows) = rows {
-            self.done[reader] = true;
-            tail.residual = Some((place.buffer, rows));
-            tail.value = add.outputs[0];
-        }
-        Ok(tail)
+        Ok(match if image { place.view.pixels() } else { place.view.rows() } {
+            Some(rows) => {
+                self.done[reader] = true;
+                (Some((place.buffer, rows)), add.outputs[0])
+            }
+            None => (None, value),
+        })
     }
 
     /// Inputs of a step that reads two values, in order.

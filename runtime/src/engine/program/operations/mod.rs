@@ -2,10 +2,12 @@
 
 mod attention;
 mod elementwise;
+mod inverted_residual;
 mod maps;
 mod products;
 
 pub(super) use attention::Attention;
 pub(super) use elementwise::{Binary, BinaryOp, Concat, Copy, Pad, Select, Unary, UnaryOp};
+pub(super) use inverted_residual::InvertedResidual;
 pub(super) use maps::{Depthwise, LayerNorm, MeanPool, Softmax};
-pub(super) use products::{Convolution, Linear, Product};
+pub(super) use products::{Convolution, Linear, Product, RowMap, Source};

@@ -39,17 +39,72 @@ impl Operation for Linear {
     }
 }
 
-/// A dense convolution: the patches of a row of pixels, then a linear map.
-pub(in super::super) struct Convolution {
+/// The rows of a map, made of an input a few at a time: by a dense convolution, or by a linear map of each pixel.
+pub(in super::super) struct RowMap {
     pub(in super::super) weights: Weights,
     pub(in super::super) bias: Option<Arc<Vec<f32>>>,
     pub(in super::super) activation: Activation,
-    pub(in super::super) residual: Option<Rows>,
-    pub(in super::super) shape: depthwise::Shape,
-    pub(in super::super) channels: usize,
-    pub(in super::super) kernel: usize,
-    /// Pixels of an output row.
+    pub(in super::super) source: Source,
+    /// Pixels of a row of the map.
     pub(in super::super) width: usize,
+}
+
+/// What a [`RowMap`] reads.
+pub(in super::super) enum Source {
+    /// Pixels.
+    Pixels(Rows),
+    /// Windows of an image that lies with its channels last, or in planes.
+    Windows { shape: depthwise::Shape, channels: usize, kernel: usize, planes: bool },
+}
+
+impl RowMap {
+    /// Numbers of a row of the map.
+    pub(in super::super) fn row(&self) -> usize {
+        self.width * self.weights.outputs()
+    }
+
+    /// Multiply-accumulates of `rows` rows.
+    pub(in super::super) fn macs(&self, rows: usize) -> u64 {
+        (rows * self.width * self.weights.inputs() * self.weights.outputs()) as u64
+    }
+
+    /// Computes the rows from `first` on that `out` has room for, and adds `residual`, which begins at row `first`.
+    pub(in super::super) fn compute(
+        &self,
+        input: &[f32],
+        first: usize,
+        residual: Option<(&[f32], usize)>,
+        patches: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
+        let (n, k, width) = (self.weights.outputs(), self.weights.inputs(), self.width);
+        let bias = self.bias.as_ref().map(|b| b.as_slice());
+        match self.source {
+            Source::Pixels(Rows { stride, offset, .. }) => {
+                let epilogue = Epilogue { bias, activation: self.activation, residual };
+                let input = &input[offset + first * width * stride..];
+                linear(input, stride, out.len() / n, &self.weights, &epilogue, out, n);
+            }
+            Source::Windows { shape, channels, kernel, planes } => {
+                patches.resize(width * k, 0.0);
+                let gather = if planes { convolution::gather_patches_of_planes } else { convolution::gather_patches };
+                for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
+                    gather(input, &shape, channels, kernel, first + y, patches);
+                    let residual = residual.map(|(values, stride)| (&values[y * width * stride..], stride));
+                    let epilogue = Epilogue { bias, activation: self.activation, residual };
+                    linear(patches, k, width, &self.weights, &epilogue, out, n);
+                }
+            }
+        }
+    }
+}
+
+/// A dense convolution: the patches of a row of pixels, then a linear map.
+pub(in super::super) struct Convolution {
+    pub(in super::super) map: RowMap,
+    pub(in super::super) residual: Option<Rows>,
+    /// Rows of the map.
+    pub(in super::super) height: usize,
 }
 
 impl Operation for Convolution {
@@ -58,23 +113,14 @@ impl Operation for Convolution {
     }
 
     fn macs(&self) -> u64 {
-        let rows = self.shape.output(self.kernel).0;
-        (rows * self.width * self.weights.inputs() * self.weights.outputs()) as u64
+        self.map.macs(self.height)
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        let (n, k) = (self.weights.outputs(), self.weights.inputs());
-        out.par_chunks_exact_mut(self.width * n).enumerate().for_each_init(
-            || vec![0.0; self.width * k],
-            |patches, (y, out)| {
-                convolution::gather_patches(inputs[0], &self.shape, self.channels, self.kernel, y, patches);
-                let residual =
-                    self.residual.map(|rows| (&inputs[1][rows.offset + y * self.width * rows.stride..], rows.stride));
-                let bias = self.bias.as_ref().map(|b| b.as_slice());
-                let epilogue = Epilogue { bias, activation: self.activation, residual };
-                linear(patches, k, self.width, &self.weights, &epilogue, out, n);
-            },
-        );
+        out.par_chunks_exact_mut(self.map.row()).enumerate().for_each_init(Vec::new, |patches, (y, out)| {
+            let residual = self.residual.map(|r| (&inputs[1][r.offset + y * self.map.width * r.stride..], r.stride));
+            self.map.compute(inputs[0], y, residual, patches, out);
+        });
     }
 }
 
