@@ -12,6 +12,7 @@ mod lanes;
 pub mod layer_norm;
 pub mod linear;
 pub mod normalize;
+pub mod pixels;
 pub mod resize;
 mod simd;
 pub mod softmax;

@@ -1,4 +1,4 @@
-//! Numbers for tests.
+//! Data for tests, the same on every machine.
 
 /// A small deterministic generator (splitmix64).
 pub(crate) struct Values(u64);
@@ -22,4 +22,15 @@ impl Values {
     pub(crate) fn vec(&mut self, len: usize, limit: f32) -> Vec<f32> {
         (0..len).map(|_| ((self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0) * limit).collect()
     }
+}
+
+/// `len` bytes of noise, with many of the extremes.
+pub(crate) fn bytes(seed: u32, len: usize) -> Vec<u8> {
+    let mut values = Values::new(u64::from(seed));
+    let level = |x: u64| match x & 7 {
+        0 => 0,
+        1 => 255,
+        _ => (x >> 24) as u8,
+    };
+    (0..len).map(|_| level(values.bits())).collect()
 }

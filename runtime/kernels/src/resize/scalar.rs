@@ -1,40 +1,65 @@
 //! The specification of [resize](super).
 
-use super::{Axis, PRECISION_BITS};
+use super::{Across, BLOCK, Down, HALF, PRECISION_BITS};
+use crate::normalize::Channel;
 
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
-
-/// Resizes one row of 3-channel pixels along `axis`: `source` has `3 * input` bytes, `out` has `3 * output`.
-pub fn horizontal_rgb8(axis: &Axis, source: &[u8], out: &mut [u8]) {
-    let (source, _) = source.as_chunks::<3>();
-    let (out, _) = out.as_chunks_mut::<3>();
-    for (i, pixel) in out.iter_mut().enumerate() {
-        let (start, weights) = axis.window(i);
-        let mut sum = [HALF; 3];
-        for (input, &weight) in source[start..].iter().zip(weights) {
-            for (sum, &value) in sum.iter_mut().zip(input) {
-                *sum += i32::from(value) * weight;
-            }
+pub(super) fn horizontal<const PIXEL: usize>(across: &Across, rows: [&[u8]; 4], planes: [&mut [u32]; 3]) {
+    let rows = rows.map(|row| row.as_chunks::<PIXEL>().0);
+    for (channel, plane) in planes.into_iter().enumerate() {
+        for (i, quad) in plane[..across.output()].iter_mut().enumerate() {
+            let (start, weights) = across.window(i);
+            *quad = u32::from_le_bytes(rows.map(|row| {
+                let values = row[start..].iter().map(|pixel| pixel[channel]);
+                round(values.zip(weights).fold(HALF, |sum, (value, weight)| sum + i32::from(value) * weight))
+            }));
         }
-        *pixel = sum.map(round);
     }
 }
 
-/// Computes row `i` of the output of `axis`; `row(y)` gives input row `y`, as long as `out`.
-pub fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [u8], out: &mut [u8]) {
-    // A block of sums stays in registers or L1 while the input rows pass by.
-    const BLOCK: usize = 256;
-    let (start, weights) = axis.window(i);
-    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
-        let columns = index * BLOCK..index * BLOCK + out.len();
-        let mut sums = [HALF; BLOCK];
-        for (y, &weight) in (start..).zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(&row(y)[columns.clone()]) {
+pub(super) fn horizontal_quads(across: &Across, source: &[u8], plane: &mut [u32]) {
+    let (source, _) = source.as_chunks::<4>();
+    for (i, quad) in plane[..across.output()].iter_mut().enumerate() {
+        let (start, weights) = across.window(i);
+        let mut sums = [HALF; 4];
+        for (input, &weight) in source[start..].iter().zip(weights) {
+            for (sum, &value) in sums.iter_mut().zip(input) {
                 *sum += i32::from(value) * weight;
             }
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = round(sum);
+        *quad = u32::from_le_bytes(sums.map(round));
+    }
+}
+
+/// The values of one block of columns of row `i`, from column `x` on.
+fn block<'a>(down: &Down, i: usize, quad: &impl Fn(usize) -> &'a [u32], x: usize) -> [u8; BLOCK] {
+    let (start, weights) = down.window(i);
+    let mut sums = [HALF; BLOCK];
+    // The last weights may be 0, and their quad not there.
+    let used = weights.iter().rposition(|&weight| weight != 0).map_or(1, |last| last + 1);
+    for (y, &weight) in (start..).zip(&weights[..used]) {
+        for (sum, &values) in sums.iter_mut().zip(&quad(y / 4)[x..x + BLOCK]) {
+            *sum += (values >> (8 * (y % 4)) & 0xFF) as i32 * weight;
+        }
+    }
+    sums.map(round)
+}
+
+pub(super) fn vertical_u8<'a>(down: &Down, i: usize, quad: impl Fn(usize) -> &'a [u32], out: &mut [u8]) {
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        out.copy_from_slice(&block(down, i, &quad, index * BLOCK)[..out.len()]);
+    }
+}
+
+pub(super) fn vertical_f32<'a>(
+    down: &Down,
+    i: usize,
+    quad: impl Fn(usize) -> &'a [u32],
+    channel: &Channel,
+    out: &mut [f32],
+) {
+    for (index, out) in out.chunks_mut(BLOCK).enumerate() {
+        for (out, level) in out.iter_mut().zip(block(down, i, &quad, index * BLOCK)) {
+            *out = channel.value(level);
         }
     }
 }
