@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod board;
 pub mod cache;
 pub mod cli;
 mod disk;

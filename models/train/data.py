@@ -59,10 +59,10 @@ def pack(data, cache):
     partial.rename(index_path)
 
 
-def shrink(image, segments):
+def shrink(image, segments, side=CACHE_SIDE):
     """Bounds the long side of an image and its masks, and keeps of each segment what training and evaluation use."""
     h, w = image.shape[:2]
-    scale = CACHE_SIDE / max(h, w)
+    scale = side / max(h, w)
     keep = [{k: s[k] for k in ("area", "bbox", "annotator") if k in s} | {"counts": s["rle"]["counts"]} for s in segments]
     if scale >= 1:
         return image, keep

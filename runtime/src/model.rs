@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cutout_kernels::linear::peak_macs_per_second;
 use cutout_models::arch::InputSize;
 use cutout_models::{Bundle, Normalization};
 
@@ -128,6 +129,15 @@ impl Model {
     pub fn profile_encoder(&self, size: InputSize, rounds: usize) -> Result<Vec<Layer>> {
         let image = Tensor::new([1, 3, size.height, size.width], vec![0.25; 3 * size.height * size.width])?;
         self.stages(size)?.image_encoder.profile(&image, rounds)
+    }
+
+    /// Multiply-accumulates per second of products that stay in the first-level cache, on as many threads as the model has; `None` where
+    /// tract runs it. What the encoder's rate can be compared with.
+    pub fn peak_macs_per_second(&self) -> Option<f64> {
+        match self.inner.operators {
+            Operators::Own(level) => Some(self.threads().install(|| peak_macs_per_second(level))),
+            Operators::Tract => None,
+        }
     }
 
     /// The networks for an input size, built if they are not at hand.

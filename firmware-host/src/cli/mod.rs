@@ -1,7 +1,8 @@
 //! The command line: one file per subcommand, each with its arguments and `run`.
 
-#[cfg(feature = "quantize")]
+mod bench;
 mod compute;
+#[cfg(feature = "quantize")]
 mod eval;
 mod models;
 mod segment;
@@ -38,6 +39,8 @@ Examples:
       get another one, once; then add `--model mobile_sam`
   cutout eval data --limit 40
       how good is a model on annotated images?
+  cutout bench
+      how fast is a model on this machine?
 
 Coordinates are pixels of the photo, counted from its top left corner. `cutout COMMAND --help` tells more.
 
@@ -73,6 +76,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Segment(segment::SegmentArgs),
+    Bench(bench::BenchArgs),
     #[cfg(feature = "quantize")]
     Eval(eval::EvalArgs),
     #[command(subcommand)]
@@ -93,6 +97,7 @@ pub(crate) fn print_json(out: &mut impl Write, value: &impl Serialize) -> anyhow
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Segment(args) => segment::run(&args),
+        Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "quantize")]
         Command::Eval(args) => eval::run(args),
         Command::Models(command) => models::run(command),

@@ -24,10 +24,12 @@ mod avx512;
 mod blocks;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod peak;
 mod scalar;
 mod tile;
 mod weights;
 
+pub use peak::peak_macs_per_second;
 pub use weights::{Storage, Weights};
 
 use crate::{Activation, SimdLevel};

@@ -1,0 +1,201 @@
+//! `cutout bench`: how fast a model is on this machine, as a table ready to paste.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use cutout_runtime::engine::Layer;
+use cutout_runtime::{ImageView, Model, PredictOptions, Predictor, Prompt, Size};
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::compute::Compute;
+use super::print_json;
+use super::values::{SizeArg, parse_size};
+use crate::board::Board;
+use crate::model_source::load_bundle;
+
+const MORE: &str = "\
+A picture of noise is preprocessed and encoded, and a point in its middle is asked about, again and again. A stage's \
+time is the median over the rounds; p99 is what one answer in a hundred takes longer than.
+
+GMAC/s counts multiply-accumulates of the image encoder. Of peak: against products that stay in the first-level cache, \
+measured before each table on as many threads.
+
+Memory is the most that the process has held. Temperature and clock are those after the rounds, where the board tells \
+them; a clock below its maximum under load means throttling.
+
+Examples:
+  cutout bench
+  cutout bench --size 384 --threads 1 --rounds 100
+  cutout bench --layers
+  cutout bench --operators tract";
+
+/// Measure how fast a model is on this machine.
+#[derive(Debug, Args)]
+#[command(after_long_help = MORE)]
+pub(crate) struct BenchArgs {
+    /// Model by name, or the folder of a bundle [default: the shipped model]
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
+    #[arg(long, value_name = "SIDE|HxW", value_parser = parse_size)]
+    size: Option<SizeArg>,
+    /// Width and height of the picture
+    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = parse_picture)]
+    picture: Size,
+    /// How often each stage is run
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: u32,
+    /// Also list the steps of the image encoder
+    #[arg(long)]
+    layers: bool,
+    #[command(flatten)]
+    compute: Compute,
+    /// Print JSON: {"model", "stages": [{"name", "median_ms", "p99_ms", ...}], "layers", "board", ...}
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_picture(text: &str) -> Result<Size, String> {
+    let wrong = || "give width and height in pixels, such as 1280x720".to_owned();
+    let (width, height) = text.split_once('x').ok_or_else(wrong)?;
+    let side = |text: &str| text.parse().ok().filter(|n| (1..=16_384).contains(n)).ok_or_else(wrong);
+    Ok(Size::new(side(width)?, side(height)?))
+}
+
+/// One stage of an answer.
+#[derive(Debug, Serialize)]
+struct Stage {
+    name: &'static str,
+    median_ms: f64,
+    p99_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gmac_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of_peak: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Table {
+    model: String,
+    precision: &'static str,
+    operators: String,
+    threads: usize,
+    input: String,
+    picture: String,
+    rounds: u32,
+    start_ms: f64,
+    stages: Vec<Stage>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Layer>,
+    board: Board,
+}
+
+pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let progress = ProgressBar::new(u64::from(args.rounds)).with_message("running");
+    let pixels = noise(args.picture);
+    let image = ImageView::rgb8(&pixels, args.picture)?;
+    let middle = (args.picture.width as f32 / 2.0, args.picture.height as f32 / 2.0);
+    let prompt = Prompt::new().with_point(middle.0, middle.1, true);
+
+    let start = Instant::now();
+    let bundle = load_bundle(args.model.as_deref())?;
+    let input = args.size.map(|size| size.shape(bundle.architecture()));
+    let model = Model::load(bundle, args.compute.options(input))?;
+    let mut predictor = Predictor::new(model.clone());
+    predictor.set_image(&image)?;
+    predictor.predict(&prompt, &PredictOptions::default())?;
+    let start = start.elapsed();
+
+    let size = model.input_for(args.picture);
+    let layers = model.profile_encoder(size, (args.rounds as usize).min(20))?;
+    let mut times: [Vec<Duration>; 5] = Default::default();
+    for _ in 0..args.rounds {
+        predictor.set_image(&image)?;
+        let mut timings = predictor.image_timings();
+        // The first prompt about an image also computes what the others find done.
+        let first = predictor.predict(&prompt, &PredictOptions::default())?.timings;
+        timings += predictor.predict(&prompt, &PredictOptions::default())?.timings;
+        let stages = [timings.preprocess, timings.encode, first.decode, timings.decode, timings.postprocess];
+        times.iter_mut().zip(stages).for_each(|(times, time)| times.push(time));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+
+    let macs: u64 = layers.iter().map(|l| l.macs).sum();
+    let peak = model.peak_macs_per_second();
+    let names = ["preprocess", "encode", "decode, first prompt", "decode, next prompts", "mask at full size"];
+    let stage = |(name, mut times): (&'static str, Vec<Duration>)| {
+        times.sort_unstable();
+        let median = times[times.len() / 2];
+        let rate = (name == "encode" && macs > 0).then(|| macs as f64 / median.as_secs_f64());
+        Stage {
+            name,
+            median_ms: milliseconds(median),
+            p99_ms: milliseconds(times[(times.len() * 99).div_ceil(100) - 1]),
+            gmac_per_s: rate.map(|r| r / 1e9),
+            share_of_peak: rate.zip(peak).map(|(r, peak)| r / peak),
+        }
+    };
+    let table = Table {
+        model: model.id().to_owned(),
+        precision: "f32",
+        operators: args.compute.operators.to_string(),
+        threads: model.threads().count(),
+        input: format!("{}x{}", size.width, size.height),
+        picture: args.picture.to_string(),
+        rounds: args.rounds,
+        start_ms: milliseconds(start),
+        stages: names.into_iter().zip(times).map(stage).collect(),
+        layers: if args.layers { layers } else { Vec::new() },
+        board: Board::read(),
+    };
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => print_json(&mut out, &table)?,
+        false => write!(out, "{}", text(&table)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A picture without structure: no stage has it easy.
+fn noise(size: Size) -> Vec<u8> {
+    (0..size.pixels() * 3).map(|i| ((i * 2_654_435_761) >> 13) as u8).collect()
+}
+
+/// The table as Markdown.
+fn text(table: &Table) -> Result<String, std::fmt::Error> {
+    let Table { model, precision, operators, threads, input, picture, rounds, start_ms, .. } = table;
+    let mut out = String::new();
+    writeln!(
+        out,
+        "{model}, {precision}, {operators}, {threads} threads, input {input}, picture {picture}, {rounds} rounds"
+    )?;
+    writeln!(out, "{}", table.board)?;
+    writeln!(out, "from nothing to the first mask: {start_ms:.0} ms\n")?;
+    writeln!(out, "| {:22} | {:>9} | {:>9} | {:>7} | {:>7} |", "stage", "ms median", "ms p99", "GMAC/s", "of peak")?;
+    writeln!(out, "|{:-<24}|{:->10}:|{:->10}:|{:->8}:|{:->8}:|", "", "", "", "", "")?;
+    for s in &table.stages {
+        let rate = s.gmac_per_s.map_or(String::new(), |r| format!("{r:.1}"));
+        let share = s.share_of_peak.map_or(String::new(), |r| format!("{:.0} %", 100.0 * r));
+        writeln!(out, "| {:22} | {:9.2} | {:9.2} | {rate:>7} | {share:>7} |", s.name, s.median_ms, s.p99_ms)?;
+    }
+    if !table.layers.is_empty() {
+        writeln!(out, "\n| {:44} | {:18} | {:>7} | {:>7} |", "step of the image encoder", "operator", "ms", "GMAC/s")?;
+        writeln!(out, "|{:-<46}|{:-<20}|{:->8}:|{:->8}:|", "", "", "", "")?;
+        for l in &table.layers {
+            let rate =
+                if l.macs > 0 { format!("{:.1}", l.macs as f64 / l.time.as_secs_f64() / 1e9) } else { String::new() };
+            writeln!(out, "| {:44} | {:18} | {:7.3} | {rate:>7} |", l.name, l.operator, milliseconds(l.time))?;
+        }
+    }
+    Ok(out)
+}
