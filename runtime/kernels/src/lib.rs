@@ -5,6 +5,7 @@
 //! Integers are exact at every level. No value depends on the number of threads.
 
 pub mod activation;
+mod aligned;
 pub mod attention;
 pub mod convolution;
 pub mod depthwise;
@@ -21,4 +22,5 @@ mod testing;
 pub mod upscale_logits;
 
 pub use activation::Activation;
+pub use aligned::Aligned;
 pub use simd::SimdLevel;

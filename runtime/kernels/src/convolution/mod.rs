@@ -1,6 +1,10 @@
 //! Dense convolutions of channel-last maps, as products of patches with [linear](crate::linear) weights.
 
+mod stem;
+
 use crate::depthwise::Shape;
+
+pub use stem::Stem;
 
 /// Writes the patches of output row `y` to `out`: for each output pixel the `kernel * kernel` pixels of its window, row by row, of
 /// `channels` numbers each, zeros outside the map. A convolution's weights `(outputs, channels, kernel, kernel)` are a linear map of
@@ -14,34 +18,6 @@ pub fn gather_patches(input: &[f32], shape: &Shape, channels: usize, kernel: usi
         match shape.tap(y, row, shape.height).zip(shape.tap(x, column, shape.width)) {
             Some((row, column)) => out.copy_from_slice(&input[(row * shape.width + column) * channels..][..channels]),
             None => out.fill(0.0),
-        }
-    }
-}
-
-/// As [`gather_patches`], from an image of `channels` planes of the shape's size, one behind the other.
-pub fn gather_patches_of_planes(
-    planes: &[f32],
-    shape: &Shape,
-    channels: usize,
-    kernel: usize,
-    y: usize,
-    out: &mut [f32],
-) {
-    let (_, width) = shape.output(kernel);
-    let (plane, patch) = (shape.height * shape.width, kernel * kernel * channels);
-    assert_eq!(planes.len(), plane * channels, "the planes have the shape's size");
-    assert_eq!(out.len(), width * patch, "a patch for each pixel of the row");
-    // Tap by tap, so that a plane's row is read as it lies.
-    for place in 0..patch {
-        let (channel, column, row) = (place % channels, place / channels % kernel, place / channels / kernel);
-        let out = out[place..].iter_mut().step_by(patch);
-        let Some(row) = shape.row(y, row) else {
-            out.for_each(|out| *out = 0.0);
-            continue;
-        };
-        let source = &planes[channel * plane + row * shape.width..][..shape.width];
-        for (x, out) in out.enumerate() {
-            *out = shape.tap(x, column, shape.width).map_or(0.0, |column| source[column]);
         }
     }
 }
@@ -61,12 +37,5 @@ mod tests {
         let first: Vec<f32> = out.iter().step_by(2).copied().collect();
         assert_eq!(first, [0., 10., 11., 0., 20., 21., 0., 0., 0., 11., 12., 13., 21., 22., 23., 0., 0., 0.]);
         assert!(out.chunks(2).all(|p| p[0] == -p[1]));
-        let planes: Vec<f32> = [0, 1].iter().flat_map(|c| input.iter().skip(*c).step_by(2)).copied().collect();
-        for y in 0..2 {
-            let mut other = vec![f32::NAN; out.len()];
-            gather_patches(&input, &shape, 2, 3, y, &mut out);
-            gather_patches_of_planes(&planes, &shape, 2, 3, y, &mut other);
-            assert_eq!(other, out);
-        }
     }
 }

@@ -5,9 +5,8 @@ use std::ops::Range;
 use std::ptr;
 
 use super::tile::{Element, Finish, Kernel, Tile, Widen};
-use super::weights::Aligned;
 use super::{Epilogue, Weights};
-use crate::Activation;
+use crate::{Activation, Aligned};
 
 /// A checked call of [`linear`](super::linear).
 pub(super) struct Job<'a> {

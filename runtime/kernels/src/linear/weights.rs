@@ -6,7 +6,7 @@ use std::sync::Arc;
 use half::f16;
 
 use super::tile::{Element, Kernel};
-use crate::SimdLevel;
+use crate::{Aligned, SimdLevel};
 
 /// How packed weights are stored. Arithmetic is f32 in both cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -97,8 +97,8 @@ impl Weights {
     /// Bytes of packed weights.
     pub fn bytes(&self) -> usize {
         match &self.panels {
-            Panels::F32(data) => size_of_val(data.get()),
-            Panels::F16(data) => size_of_val(data.get()),
+            Panels::F32(data) => size_of_val::<[_]>(data),
+            Panels::F16(data) => size_of_val::<[_]>(data),
         }
     }
 
@@ -115,12 +115,12 @@ impl Weights {
 
     /// All panels, where they are stored so.
     pub(super) fn as_f32(&self) -> Option<&[f32]> {
-        if let Panels::F32(data) = &self.panels { Some(data.get()) } else { None }
+        if let Panels::F32(data) = &self.panels { Some(data) } else { None }
     }
 
     /// All panels, where they are stored so.
     pub(super) fn as_f16(&self) -> Option<&[f16]> {
-        if let Panels::F16(data) = &self.panels { Some(data.get()) } else { None }
+        if let Panels::F16(data) = &self.panels { Some(data) } else { None }
     }
 }
 
@@ -192,32 +192,5 @@ fn fill<E: Element>(
                 }
             }
         }
-    }
-}
-
-/// A slice that starts at a cache line.
-#[derive(Debug, Default)]
-pub(super) struct Aligned<E> {
-    data: Vec<E>,
-    start: usize,
-    len: usize,
-}
-
-impl<E: Element> Aligned<E> {
-    const ALIGNMENT: usize = 64;
-
-    fn get(&self) -> &[E] {
-        &self.data[self.start..][..self.len]
-    }
-
-    /// The slice with a new length; what it holds is whatever was there.
-    pub(super) fn resize(&mut self, len: usize) -> &mut [E] {
-        self.len = len;
-        let needed = len + Self::ALIGNMENT / size_of::<E>();
-        if self.data.len() < needed {
-            self.data.resize(needed, E::default());
-        }
-        self.start = self.data.as_ptr().align_offset(Self::ALIGNMENT).min(needed - len);
-        &mut self.data[self.start..][..len]
     }
 }

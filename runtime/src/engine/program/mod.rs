@@ -16,7 +16,7 @@ mod view;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cutout_kernels::SimdLevel;
+use cutout_kernels::{Aligned, SimdLevel};
 use cutout_models::onnx::OnnxModel;
 
 pub(super) use graph::Constants;
@@ -38,12 +38,12 @@ pub(super) struct Program {
     early: Plan,
     late: Plan,
     outputs: Vec<(Buffer, View)>,
-    arenas: Mutex<Vec<Vec<Vec<f32>>>>,
+    arenas: Mutex<Vec<Vec<Aligned<f32>>>>,
 }
 
 /// What the early steps of a [`Program`] left for the others.
 #[derive(Debug)]
-pub(crate) struct Kept(Vec<Vec<f32>>);
+pub(crate) struct Kept(Vec<Aligned<f32>>);
 
 impl Program {
     /// Lowers a graph. `symbols` are its symbolic dimensions, `fixed` inputs whose values are known now, and `early` inputs that stay

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cutout_kernels::Aligned;
+
 /// Where a step reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Buffer {
@@ -42,8 +44,8 @@ pub(super) fn read<'a>(
     buffer: Buffer,
     inputs: &[&'a [f32]],
     constants: &'a [Arc<Vec<f32>>],
-    kept: &'a [Vec<f32>],
-    slots: &'a [Vec<f32>],
+    kept: &'a [Aligned<f32>],
+    slots: &'a [Aligned<f32>],
 ) -> &'a [f32] {
     match buffer {
         Buffer::Input(i) => inputs[i],

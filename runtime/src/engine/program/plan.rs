@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use cutout_kernels::Aligned;
+
 use super::operation::{Buffer, Step, read};
 use super::view::View;
 
@@ -127,8 +129,8 @@ impl Plan {
     }
 
     /// Fresh buffers.
-    pub(super) fn slots(&self) -> Vec<Vec<f32>> {
-        self.capacities.iter().map(|&n| vec![0.0; n]).collect()
+    pub(super) fn slots(&self) -> Vec<Aligned<f32>> {
+        self.capacities.iter().map(|&n| Aligned::zeros(n)).collect()
     }
 
     /// Runs the steps, and calls `done` after each.
@@ -136,8 +138,8 @@ impl Plan {
         &self,
         inputs: &[&[f32]],
         constants: &[Arc<Vec<f32>>],
-        kept: &[Vec<f32>],
-        slots: &mut [Vec<f32>],
+        kept: &[Aligned<f32>],
+        slots: &mut [Aligned<f32>],
         mut done: impl FnMut(),
     ) {
         // A prompt may have no points: there is nothing to compute for them.
@@ -157,17 +159,17 @@ impl Plan {
     }
 
     /// The buffers that outlive the plan.
-    pub(super) fn keep(&self, mut slots: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    pub(super) fn keep(&self, mut slots: Vec<Aligned<f32>>) -> Vec<Aligned<f32>> {
         let take = |(place, length): &(usize, usize)| {
             let mut values = std::mem::take(&mut slots[*place]);
-            values.truncate(*length);
+            values.resize(*length);
             values
         };
         self.kept.iter().map(take).collect()
     }
 
     /// Whether these buffers are like those that this plan keeps.
-    pub(super) fn made(&self, kept: &[Vec<f32>]) -> bool {
+    pub(super) fn made(&self, kept: &[Aligned<f32>]) -> bool {
         self.kept.len() == kept.len() && self.kept.iter().zip(kept).all(|((_, n), k)| *n == k.len())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cutout_kernels::Activation;
+use cutout_kernels::convolution::Stem;
 use cutout_kernels::depthwise::{self, MAX_KERNEL, Shape};
 use cutout_kernels::linear::{Storage, Weights};
 
@@ -12,6 +13,9 @@ use super::super::operations::{Convolution, Depthwise, InvertedResidual, Linear,
 use super::super::shapes::Window;
 use super::super::view::{Rows, View};
 use super::{Lowering, Place, Result};
+
+/// Planes of an image, as opposed to channels of a map.
+const MOST_PLANES: usize = 4;
 
 /// A `Conv` node, read.
 struct Conv {
@@ -96,20 +100,19 @@ impl<'g> Lowering<'g> {
                 };
             }
         }
-        let (residual, value) = self.residual(after, true)?;
+        let few = conv.kind == Kind::Dense && conv.channels <= MOST_PLANES;
+        let (residual, value) = if few { (None, after) } else { self.residual(after, true)? };
         let view = self.image(value);
         let (buffer, map) = self.row_map(node, &conv, activation, view.shape[3])?;
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
         let residual = residual.map(|(_, rows)| rows);
-        let buffer = match map.source {
-            Source::Pixels(input) => {
-                let RowMap { weights, bias, activation, .. } = map;
+        let height = view.shape[2];
+        let buffer = match map {
+            RowMap { source: Source::Pixels(weights, input), bias, activation, .. } => {
                 self.emit(&node.name, Linear { weights, bias, activation, residual, input }, inputs, view.len())
             }
-            Source::Windows { .. } => {
-                self.emit(&node.name, Convolution { map, residual, height: view.shape[2] }, inputs, view.len())
-            }
+            map => self.emit(&node.name, Convolution { map, residual, height }, inputs, view.len()),
         };
         self.set(value, Place { buffer, view });
         Ok(())
@@ -127,8 +130,8 @@ impl<'g> Lowering<'g> {
         let view = self.image(value);
         let (width, channels) = (view.shape[3], project.channels);
         let rows = Rows { count: view.shape[2] * width, width: channels, stride: channels, offset: 0 };
-        let weights = self.pack_linear(project);
-        let project = RowMap { weights, bias: project.bias.clone(), activation, source: Source::Pixels(rows), width };
+        let source = Source::Pixels(self.pack_linear(project), rows);
+        let project = RowMap { source, bias: project.bias.clone(), activation, width };
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
         let operation = InvertedResidual::new(expand, spread, project, residual.map(|(_, rows)| rows));
@@ -156,26 +159,27 @@ impl<'g> Lowering<'g> {
         Ok(())
     }
 
-    /// A pointwise or dense convolution of a node's input, as rows of `width` pixels.
+    /// A pointwise or dense convolution of a node's input, as rows of `width` pixels. Only that of planes takes no residual.
     fn row_map(&mut self, node: &Node, conv: &Conv, activation: Activation, width: usize) -> Result<(Buffer, RowMap)> {
+        let Conv { shape, channels, kernel, .. } = *conv;
         let place = self.place(node.inputs[0])?;
-        let planes =
-            conv.kind == Kind::Dense && conv.channels <= 4 && place.view.is_contiguous() && place.view.offset == 0;
-        let (buffer, source) = if planes {
-            let Conv { shape, channels, kernel, .. } = *conv;
-            (place.buffer, Source::Windows { shape, channels, kernel, planes })
+        let whole = place.view.is_contiguous() && place.view.offset == 0;
+        let (buffer, source) = if conv.kind == Kind::Dense && channels <= MOST_PLANES && whole {
+            let none = vec![0.0; conv.outputs];
+            let bias = conv.bias.as_ref().map_or(none.as_slice(), |b| b.as_slice());
+            let stem = Stem::pack(self.level, &conv.weights, bias, channels, kernel);
+            (place.buffer, Source::Planes(Arc::new(stem), shape))
         } else {
             let (buffer, rows) = self.pixels(node.inputs[0])?;
-            let Conv { shape, channels, kernel, .. } = *conv;
+            let weights = self.pack_linear(conv);
             if conv.kind == Kind::Pointwise {
-                (buffer, Source::Pixels(rows))
+                (buffer, Source::Pixels(weights, rows))
             } else {
                 self.whole(rows, channels)?;
-                (buffer, Source::Windows { shape, channels, kernel, planes })
+                (buffer, Source::Windows { weights, shape, channels, kernel })
             }
         };
-        let weights = self.pack_linear(conv);
-        Ok((buffer, RowMap { weights, bias: conv.bias.clone(), activation, source, width }))
+        Ok((buffer, RowMap { source, bias: conv.bias.clone(), activation, width }))
     }
 
     /// The channel-last layout of an image's value.

@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cutout_kernels::Activation;
 use cutout_kernels::depthwise::{MAX_KERNEL, Shape, Weights, depthwise_row};
+use cutout_kernels::{Activation, Aligned};
 use rayon::prelude::*;
 
 use super::super::operation::Operation;
 use super::super::view::Rows;
 use super::RowMap;
 
-/// Bytes of the wide map that are in use at once, on each thread: half of a small second-level cache.
-const BUDGET: usize = 256 << 10;
+/// Bytes of the wide map that are in use at once, on each thread, where two rows of output take no more. (Products of a few rows only
+/// use their weights too little.)
+const BUDGET: usize = 768 << 10;
 
 /// The three convolutions. Each thread goes down a band of the output, a few rows at a time, and keeps of the wide map the rows that
 /// the next ones see as well. The same arithmetic as one after the other, so the same bits.
@@ -32,10 +33,10 @@ pub(in super::super) struct InvertedResidual {
 #[derive(Default)]
 struct Scratch {
     /// Rows of the wide map.
-    wide: Vec<f32>,
+    wide: Aligned<f32>,
     /// Rows of the depthwise convolution.
-    spread: Vec<f32>,
-    patches: Vec<f32>,
+    spread: Aligned<f32>,
+    patches: Aligned<f32>,
 }
 
 impl InvertedResidual {
@@ -59,8 +60,8 @@ impl InvertedResidual {
         let reach = (kernel - 1) * dilation + 1;
         let affordable = (BUDGET / size_of::<f32>() / row).saturating_sub(reach) / stride + 1;
         let together = affordable.min(out.len() / out_row);
-        wide.resize(((together - 1) * stride + reach) * row, 0.0);
-        spread.resize(together * spread_row, 0.0);
+        wide.resize(((together - 1) * stride + reach) * row);
+        spread.resize(together * spread_row);
         // Rows `held.0..held.1` of the wide map are in `wide`, from its start on.
         let mut held = (0, 0);
         for (step, out) in out.chunks_mut(together * out_row).enumerate() {

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::activation::Activation;
+use cutout_kernels::convolution::{self, Stem};
 use cutout_kernels::linear::{Epilogue, Storage, Weights, linear, linear_parallel};
-use cutout_kernels::{SimdLevel, convolution, depthwise};
+use cutout_kernels::{Aligned, SimdLevel, depthwise};
 use rayon::prelude::*;
 
 use super::super::operation::Operation;
@@ -39,67 +40,82 @@ impl Operation for Linear {
     }
 }
 
-/// The rows of a map, made of an input a few at a time: by a dense convolution, or by a linear map of each pixel.
+/// The rows of a map, made of an input a few at a time.
 pub(in super::super) struct RowMap {
-    pub(in super::super) weights: Weights,
+    pub(in super::super) source: Source,
     pub(in super::super) bias: Option<Arc<Vec<f32>>>,
     pub(in super::super) activation: Activation,
-    pub(in super::super) source: Source,
     /// Pixels of a row of the map.
     pub(in super::super) width: usize,
 }
 
-/// What a [`RowMap`] reads.
+/// What a [`RowMap`] reads, and with which weights.
 pub(in super::super) enum Source {
-    /// Pixels.
-    Pixels(Rows),
-    /// Windows of an image that lies with its channels last, or in planes.
-    Windows { shape: depthwise::Shape, channels: usize, kernel: usize, planes: bool },
+    /// Pixels, by a linear map.
+    Pixels(Weights, Rows),
+    /// Windows of an image that lies with its channels last, by a linear map of patches.
+    Windows { weights: Weights, shape: depthwise::Shape, channels: usize, kernel: usize },
+    /// Windows of planes. The bias is among the weights.
+    Planes(Arc<Stem>, depthwise::Shape),
 }
 
 impl RowMap {
+    /// Numbers that an output is made of, and outputs.
+    fn size(&self) -> (usize, usize) {
+        match &self.source {
+            Source::Pixels(weights, _) | Source::Windows { weights, .. } => (weights.inputs(), weights.outputs()),
+            Source::Planes(stem, _) => (stem.inputs(), stem.outputs()),
+        }
+    }
+
     /// Numbers of a row of the map.
     pub(in super::super) fn row(&self) -> usize {
-        self.width * self.weights.outputs()
+        self.width * self.size().1
     }
 
     /// Multiply-accumulates of `rows` rows.
     pub(in super::super) fn macs(&self, rows: usize) -> u64 {
-        (rows * self.width * self.weights.inputs() * self.weights.outputs()) as u64
+        let (inputs, outputs) = self.size();
+        (rows * self.width * inputs * outputs) as u64
     }
 
-    /// Computes the rows from `first` on that `out` has room for, and adds `residual`, which begins at row `first`.
+    /// Computes the rows from `first` on that `out` has room for, and adds `residual`, which begins at row `first`. (Planes take no
+    /// residual.)
     pub(in super::super) fn compute(
         &self,
         input: &[f32],
         first: usize,
         residual: Option<(&[f32], usize)>,
-        patches: &mut Vec<f32>,
+        scratch: &mut Aligned<f32>,
         out: &mut [f32],
     ) {
-        let (n, k, width) = (self.weights.outputs(), self.weights.inputs(), self.width);
+        let ((inputs, n), width) = (self.size(), self.width);
         let bias = self.bias.as_ref().map(|b| b.as_slice());
-        match self.source {
-            Source::Pixels(Rows { stride, offset, .. }) => {
+        match &self.source {
+            Source::Pixels(weights, Rows { stride, offset, .. }) => {
                 let epilogue = Epilogue { bias, activation: self.activation, residual };
                 let input = &input[offset + first * width * stride..];
-                linear(input, stride, out.len() / n, &self.weights, &epilogue, out, n);
+                linear(input, *stride, out.len() / n, weights, &epilogue, out, n);
             }
-            Source::Windows { shape, channels, kernel, planes } => {
-                patches.resize(width * k, 0.0);
-                let gather = if planes { convolution::gather_patches_of_planes } else { convolution::gather_patches };
+            Source::Windows { weights, shape, channels, kernel } => {
+                let patches = scratch.resize(width * inputs);
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
-                    gather(input, &shape, channels, kernel, first + y, patches);
+                    convolution::gather_patches(input, shape, *channels, *kernel, first + y, patches);
                     let residual = residual.map(|(values, stride)| (&values[y * width * stride..], stride));
                     let epilogue = Epilogue { bias, activation: self.activation, residual };
-                    linear(patches, k, width, &self.weights, &epilogue, out, n);
+                    linear(patches, inputs, width, weights, &epilogue, out, n);
+                }
+            }
+            Source::Planes(stem, shape) => {
+                for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
+                    stem.row(input, shape, self.activation, first + y, scratch, out);
                 }
             }
         }
     }
 }
 
-/// A dense convolution: the patches of a row of pixels, then a linear map.
+/// A dense convolution, row by row.
 pub(in super::super) struct Convolution {
     pub(in super::super) map: RowMap,
     pub(in super::super) residual: Option<Rows>,
@@ -117,7 +133,7 @@ impl Operation for Convolution {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        out.par_chunks_exact_mut(self.map.row()).enumerate().for_each_init(Vec::new, |patches, (y, out)| {
+        out.par_chunks_exact_mut(self.map.row()).enumerate().for_each_init(Aligned::default, |patches, (y, out)| {
             let residual = self.residual.map(|r| (&inputs[1][r.offset + y * self.map.width * r.stride..], r.stride));
             self.map.compute(inputs[0], y, residual, patches, out);
         });

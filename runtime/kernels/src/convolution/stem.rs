@@ -1,0 +1,194 @@
+//! The first convolution of an image that lies in planes.
+
+use crate::activation::vector::value;
+use crate::depthwise::Shape;
+use crate::lanes::{Lanes, at_level};
+use crate::{Activation, Aligned, SimdLevel};
+
+/// Weights of a dense convolution of a few planes, for one level.
+#[derive(Clone, Debug)]
+pub struct Stem {
+    level: SimdLevel,
+    channels: usize,
+    kernel: usize,
+    outputs: usize,
+    /// `(channels, kernel, kernel, outputs)`.
+    taps: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Stem {
+    /// Packs `weight` `(outputs, channels, kernel, kernel)` and `bias` `(outputs)`.
+    pub fn pack(level: SimdLevel, weight: &[f32], bias: &[f32], channels: usize, kernel: usize) -> Self {
+        let (outputs, patch) = (bias.len(), channels * kernel * kernel);
+        assert!(patch > 0 && outputs > 0, "a convolution has channels, a kernel and outputs");
+        assert_eq!(weight.len(), outputs * patch, "weights of {outputs} outputs");
+        let taps = (0..weight.len()).map(|i| weight[i % outputs * patch + i / outputs]).collect();
+        Stem { level, channels, kernel, outputs, taps, bias: bias.to_vec() }
+    }
+
+    /// Numbers of an output pixel.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Numbers that an output is made of.
+    pub fn inputs(&self) -> usize {
+        self.channels * self.kernel * self.kernel
+    }
+
+    /// Computes output row `y`, of pixels of `outputs` numbers, from planes of the shape's size, one behind the other.
+    ///
+    /// A sum starts at the bias and takes planes, rows and columns in ascending order, zeros outside the map included, by fused
+    /// multiply-adds except in scalar. Levels agree within `1.2e-7 * (inputs + 2)` times the sum of the absolute values of all summands,
+    /// plus what [activation](crate::activation) states.
+    pub fn row(
+        &self,
+        planes: &[f32],
+        shape: &Shape,
+        activation: Activation,
+        y: usize,
+        scratch: &mut Aligned<f32>,
+        out: &mut [f32],
+    ) {
+        let (_, width) = shape.output(self.kernel);
+        let plane = shape.height * shape.width;
+        assert_eq!(planes.len(), plane * self.channels, "the planes have the shape's size");
+        assert_eq!(out.len(), width * self.outputs, "a row of outputs");
+        // The rows that the window sees, with zeros at both ends.
+        let padded = (width - 1) * shape.stride + (self.kernel - 1) * shape.dilation + 1;
+        let rows = scratch.resize(self.channels * self.kernel * padded);
+        for (i, row) in rows.chunks_exact_mut(padded).enumerate() {
+            row.fill(0.0);
+            if let Some(at) = shape.row(y, i % self.kernel) {
+                let source = &planes[i / self.kernel * plane + at * shape.width..][..shape.width];
+                let len = source.len().min(padded.saturating_sub(shape.padding));
+                row[shape.padding.min(padded)..][..len].copy_from_slice(&source[..len]);
+            }
+        }
+        let rows = &*rows;
+        at_level!(self.level, scalar, vector, (
+            stem: &Stem = self,
+            rows: &[f32] = rows,
+            shape: &Shape = shape,
+            activation: Activation = activation,
+            out: &mut [f32] = out,
+        ));
+    }
+}
+
+/// The specification.
+fn scalar(stem: &Stem, rows: &[f32], shape: &Shape, activation: Activation, out: &mut [f32]) {
+    let padded = rows.len() / (stem.channels * stem.kernel);
+    for (x, out) in out.chunks_exact_mut(stem.outputs).enumerate() {
+        out.copy_from_slice(&stem.bias);
+        for (tap, weights) in stem.taps.chunks_exact(stem.outputs).enumerate() {
+            let value = rows[tap / stem.kernel * padded + x * shape.stride + tap % stem.kernel * shape.dilation];
+            out.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
+        }
+        out.iter_mut().for_each(|v| *v = crate::activation::scalar::value(activation, *v));
+    }
+}
+
+/// Pixels side by side: they share weights.
+const TOGETHER: usize = 6;
+
+#[inline(always)]
+fn vector<S: Lanes>(s: S, stem: &Stem, rows: &[f32], shape: &Shape, activation: Activation, out: &mut [f32]) {
+    let whole = out.len() / stem.outputs / TOGETHER;
+    let (most, rest) = out.split_at_mut(whole * TOGETHER * stem.outputs);
+    for (i, out) in most.chunks_exact_mut(TOGETHER * stem.outputs).enumerate() {
+        pixels::<S, TOGETHER>(s, stem, rows, shape, activation, i * TOGETHER, out);
+    }
+    for (i, out) in rest.chunks_exact_mut(stem.outputs).enumerate() {
+        pixels::<S, 1>(s, stem, rows, shape, activation, whole * TOGETHER + i, out);
+    }
+}
+
+/// `N` pixels from pixel `x` on, two registers of outputs at a time.
+#[inline(always)]
+fn pixels<S: Lanes, const N: usize>(
+    s: S,
+    stem: &Stem,
+    rows: &[f32],
+    shape: &Shape,
+    activation: Activation,
+    x: usize,
+    out: &mut [f32],
+) {
+    let padded = rows.len() / (stem.channels * stem.kernel);
+    for c in (0..stem.outputs).step_by(2 * S::LANES) {
+        let len = [stem.outputs - c, (stem.outputs - c).saturating_sub(S::LANES)];
+        // SAFETY: `len` numbers follow `c`, and `c + LANES`, in the bias, in the weights of a tap, and in each pixel of `out`; where
+        // `len` is zero nothing is read or written.
+        unsafe {
+            let load = |from: *const f32| [0, 1].map(|v| s.load_up_to(from.wrapping_add(c + v * S::LANES), len[v]));
+            let mut sums = [load(stem.bias.as_ptr()); N];
+            for (tap, weights) in stem.taps.chunks_exact(stem.outputs).enumerate() {
+                let weights = load(weights.as_ptr());
+                let row = &rows[tap / stem.kernel * padded + tap % stem.kernel * shape.dilation..];
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    let value = s.splat(row[(x + p) * shape.stride]);
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = s.mul_add(value, weight, *sum);
+                    }
+                }
+            }
+            for (p, sums) in sums.into_iter().enumerate() {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let to = out.as_mut_ptr().wrapping_add(p * stem.outputs + c + v * S::LANES);
+                    s.store_up_to(value(s, activation, sum), to, len[v]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Values;
+
+    #[test]
+    fn every_level_is_the_formula() {
+        let mut values = Values::new(12);
+        for (height, width, stride, dilation, padding, kernel, outputs) in [
+            (9, 11, 2, 1, 1, 3, 32),
+            (8, 30, 2, 1, 1, 3, 24),
+            (5, 5, 1, 2, 2, 3, 7),
+            (7, 16, 1, 1, 0, 5, 65),
+            (3, 40, 4, 1, 3, 7, 1),
+        ] {
+            let (channels, shape) = (3, Shape { height, width, stride, dilation, padding });
+            let planes = values.vec(channels * height * width, 2.0);
+            let weight = values.vec(outputs * channels * kernel * kernel, 1.0);
+            let bias = values.vec(outputs, 1.0);
+            let (rows, columns) = shape.output(kernel);
+            for (level, y) in SimdLevel::available().into_iter().flat_map(|l| (0..rows).map(move |y| (l, y))) {
+                let stem = Stem::pack(level, &weight, &bias, channels, kernel);
+                let mut out = vec![f32::NAN; columns * outputs];
+                stem.row(&planes, &shape, Activation::None, y, &mut Aligned::default(), &mut out);
+                for (i, &got) in out.iter().enumerate() {
+                    let (x, n) = (i / outputs, i % outputs);
+                    let (mut sum, mut size) = (f64::from(bias[n]), f64::from(bias[n].abs()));
+                    for tap in 0..channels * kernel * kernel {
+                        let (c, r, k) = (tap / kernel / kernel, tap / kernel % kernel, tap % kernel);
+                        let at = |p: usize, t: usize| (p * stride + t * dilation) as i64 - padding as i64;
+                        let (row, column) = (at(y, r), at(x, k));
+                        if (0..height as i64).contains(&row) && (0..width as i64).contains(&column) {
+                            let value = planes[(c * height + row as usize) * width + column as usize];
+                            let product = f64::from(value) * f64::from(weight[n * channels * kernel * kernel + tap]);
+                            (sum, size) = (sum + product, size + product.abs());
+                        }
+                    }
+                    let limit = 1.2e-7 * (channels * kernel * kernel + 2) as f64 * size;
+                    assert!((f64::from(got) - sum).abs() <= limit, "{level} {shape:?} {got} {sum}");
+                }
+                let mut active = vec![f32::NAN; columns * outputs];
+                stem.row(&planes, &shape, Activation::Relu6, y, &mut Aligned::default(), &mut active);
+                crate::activation::apply(level, Activation::Relu6, &mut out);
+                assert!(active == out, "{level}");
+            }
+        }
+    }
+}
