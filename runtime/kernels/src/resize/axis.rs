@@ -110,6 +110,7 @@ fn lanes(level: SimdLevel) -> usize {
 
 /// How the windows of four neighbouring output pixels lie in 64 bytes, for byte shuffles within 16.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX-512 alone shuffles so"))]
 pub(super) struct Near {
     /// For each output pixel the four words that hold its window.
     pub(super) words: [u8; 16],
