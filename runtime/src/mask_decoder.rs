@@ -6,7 +6,7 @@ use cutout_models::onnx::Dim;
 use rayon::prelude::*;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Inputs, Network, Operators, Tensor, Threads};
+use crate::engine::{Inputs, Layer, Network, Operators, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{LowResLogits, ModelPrompt};
 
@@ -56,12 +56,19 @@ impl MaskDecoder {
         }
     }
 
-    fn run(
+    /// The steps of the network on a prompt, see [`Network::profile`]; those before the first that reads the prompt come first.
+    pub(crate) fn profile(
         &self,
         embedding: &ImageEmbedding,
         prompt: &ModelPrompt,
-        mask: Option<&LowResLogits>,
-    ) -> Result<DecodedPrompt> {
+        rounds: usize,
+    ) -> Result<Vec<Layer>> {
+        let own = self.inputs(prompt, None)?;
+        self.network.profile(&named(&own, embedding), rounds)
+    }
+
+    /// Coordinates and labels of the points, the mask, and whether there is one.
+    fn inputs(&self, prompt: &ModelPrompt, mask: Option<&LowResLogits>) -> Result<[Tensor; 4]> {
         let (height, width) = (self.grid.0 * 4, self.grid.1 * 4);
         let points = prompt.coords.len();
         let coords = Tensor::new([1, points, 2], prompt.coords.as_flattened().to_vec())?;
@@ -80,16 +87,18 @@ impl MaskDecoder {
             }
             None => vec![0.0; height * width],
         };
-        let mask = Tensor::new([1, 1, height, width], mask)?;
-        let mut inputs = vec![
-            ("image_embeddings", embedding.features()),
-            ("point_coords", &coords),
-            ("point_labels", &labels),
-            ("mask_input", &mask),
-            ("has_mask_input", &has_mask),
-        ];
-        inputs.extend(["high_res_s0", "high_res_s1"].into_iter().zip(embedding.high_res()));
-        let outputs = self.network.run_prepared(embedding.prepared(), &inputs)?;
+        Ok([coords, labels, Tensor::new([1, 1, height, width], mask)?, has_mask])
+    }
+
+    fn run(
+        &self,
+        embedding: &ImageEmbedding,
+        prompt: &ModelPrompt,
+        mask: Option<&LowResLogits>,
+    ) -> Result<DecodedPrompt> {
+        let (height, width) = (self.grid.0 * 4, self.grid.1 * 4);
+        let own = self.inputs(prompt, mask)?;
+        let outputs = self.network.run_prepared(embedding.prepared(), &named(&own, embedding))?;
         let [logits, ious] = outputs.as_slice() else {
             return Err(Error::new(ErrorKind::Engine, "the mask decoder must have two outputs"));
         };
@@ -106,4 +115,20 @@ impl MaskDecoder {
             predicted_iou: std::array::from_fn(|token| ious.values()[token]),
         })
     }
+}
+
+/// All inputs of the network, by their names.
+fn named<'t>(
+    [coords, labels, mask, has_mask]: &'t [Tensor; 4],
+    embedding: &'t ImageEmbedding,
+) -> Vec<(&'static str, &'t Tensor)> {
+    let mut inputs = vec![
+        ("image_embeddings", embedding.features()),
+        ("point_coords", coords),
+        ("point_labels", labels),
+        ("mask_input", mask),
+        ("has_mask_input", has_mask),
+    ];
+    inputs.extend(["high_res_s0", "high_res_s1"].into_iter().zip(embedding.high_res()));
+    inputs
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use cutout_models::arch::InputSize;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::Tensor;
+use crate::engine::{Layer, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Region, Size};
 use crate::image::ImageView;
@@ -157,6 +157,19 @@ impl Predictor {
         answers.pop().ok_or_else(|| Error::new(ErrorKind::Engine, "the prompt was not answered"))
     }
 
+    /// The steps of the mask decoder on a prompt about the image that is set, each with the median of its times over `rounds` runs; none
+    /// where tract runs it. The first of them are those that later prompts find done.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn profile_decoder(&self, prompt: &Prompt, rounds: usize) -> Result<Vec<Layer>> {
+        let embedding = self.embedding.as_ref().ok_or_else(no_image)?;
+        prompt.validate(embedding.image_size())?;
+        let size = embedding.transform().model_size();
+        let stages = self.model.stages(InputSize::new(size.height, size.width))?;
+        stages.mask_decoder.profile(embedding, &prompt.to_model(embedding.transform()), rounds)
+    }
+
     /// Answers prompts about another image than the one that is set, which stays.
     pub(crate) fn predict_about(
         &mut self,
@@ -175,9 +188,7 @@ impl Predictor {
     /// # Errors
     /// As [`predict`](Self::predict); one bad prompt fails the batch, and the error says which.
     pub fn predict_batch(&mut self, prompts: &[Prompt], options: &PredictOptions) -> Result<Vec<Prediction>> {
-        let embedding = self.embedding.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::InvalidPrompt, "no image is set: call set_image or set_embedding first")
-        })?;
+        let embedding = self.embedding.as_ref().ok_or_else(no_image)?;
         let mut inputs = Vec::with_capacity(prompts.len());
         for (index, prompt) in prompts.iter().enumerate() {
             prompt.validate(embedding.image_size()).map_err(|e| match prompts.len() {
@@ -201,6 +212,10 @@ impl Predictor {
         }
         Ok(answers)
     }
+}
+
+fn no_image() -> Error {
+    Error::new(ErrorKind::InvalidPrompt, "no image is set: call set_image or set_embedding first")
 }
 
 fn finish(

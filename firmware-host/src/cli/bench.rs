@@ -50,12 +50,12 @@ pub(crate) struct BenchArgs {
     /// How often each stage is run
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// Also list the steps of the image encoder
+    /// Also list the steps of the image encoder and of the mask decoder
     #[arg(long)]
     layers: bool,
     #[command(flatten)]
     compute: Compute,
-    /// Print JSON: {"model", "stages": [{"name", "median_ms", "p99_ms", ...}], "layers", "board", ...}
+    /// Print JSON: {"model", "stages": [{"name", "median_ms", "p99_ms", ...}], "layers", "decoder_layers", "board", ...}
     #[arg(long)]
     json: bool,
 }
@@ -92,6 +92,8 @@ struct Table {
     stages: Vec<Stage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    decoder_layers: Vec<Layer>,
     board: Board,
 }
 
@@ -152,6 +154,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
         start_ms: milliseconds(start),
         stages: names.into_iter().zip(times).map(stage).collect(),
         layers: if args.layers { layers } else { Vec::new() },
+        decoder_layers: match args.layers {
+            true => predictor.profile_decoder(&prompt, (args.rounds as usize).min(20))?,
+            false => Vec::new(),
+        },
         board: Board::read(),
     };
     let mut out = std::io::stdout().lock();
@@ -188,13 +194,17 @@ fn text(table: &Table) -> Result<String, std::fmt::Error> {
         let share = s.share_of_peak.map_or(String::new(), |r| format!("{:.0} %", 100.0 * r));
         writeln!(out, "| {:22} | {:9.2} | {:9.2} | {rate:>7} | {share:>7} |", s.name, s.median_ms, s.p99_ms)?;
     }
-    if !table.layers.is_empty() {
-        writeln!(out, "\n| {:44} | {:18} | {:>7} | {:>7} |", "step of the image encoder", "operator", "ms", "GMAC/s")?;
-        writeln!(out, "|{:-<46}|{:-<20}|{:->8}:|{:->8}:|", "", "", "", "")?;
-        for l in &table.layers {
+    for (what, layers) in [("image encoder", &table.layers), ("mask decoder", &table.decoder_layers)] {
+        if layers.is_empty() {
+            continue;
+        }
+        let what = format!("step of the {what}");
+        writeln!(out, "\n| {what:66} | {:18} | {:>7} | {:>7} |", "operator", "ms", "GMAC/s")?;
+        writeln!(out, "|{:-<68}|{:-<20}|{:->8}:|{:->8}:|", "", "", "", "")?;
+        for l in layers {
             let rate =
                 if l.macs > 0 { format!("{:.1}", l.macs as f64 / l.time.as_secs_f64() / 1e9) } else { String::new() };
-            writeln!(out, "| {:44} | {:18} | {:7.3} | {rate:>7} |", l.name, l.operator, milliseconds(l.time))?;
+            writeln!(out, "| {:66} | {:18} | {:7.3} | {rate:>7} |", l.name, l.operator, milliseconds(l.time))?;
         }
     }
     Ok(out)

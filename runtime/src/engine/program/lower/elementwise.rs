@@ -143,10 +143,11 @@ impl<'g> Lowering<'g> {
     }
 }
 
-/// A dense layout for a result of `shape` that follows the order of the dimensions in `like`: the order, outermost first, and the view.
+/// A dense layout for a result of `shape`: the order of its dimensions, outermost first, and the view. An image keeps the order that it
+/// has in `like`; all else is row-major, for the products that come next.
 pub(super) fn dense_like(like: &View, shape: &[usize]) -> (Vec<usize>, View) {
     let mut order: Vec<usize> = (0..shape.len()).collect();
-    if like.shape == shape {
+    if like.shape == shape && shape.len() == 4 {
         order.sort_by_key(|&i| (std::cmp::Reverse(if shape[i] == 1 { usize::MAX } else { like.strides[i] }), i));
     }
     let dense = View::contiguous(&pick(shape, &order));
