@@ -102,3 +102,18 @@ fn neither_threads_nor_batches_change_a_bit() {
         assert!(run(threads) == one, "{threads} threads change the answers");
     }
 }
+
+/// A prompt of a mask alone has no points: steps without elements are steps still.
+#[test]
+fn a_profile_has_a_time_for_every_step_of_any_prompt() {
+    let mut p = predictor(Operators::default(), InputShape::Fixed(InputSize::new(96, 96)), 1);
+    let boxed = Prompt::new().with_box(scene_objects()[0].bbox);
+    let logits = p.predict(&boxed, &PredictOptions::default()).unwrap().masks[0].low_res_logits.clone();
+    let alone = p.profile_decoder(&Prompt::new().with_mask(logits), 2).unwrap();
+    let last = alone.last().unwrap();
+    assert!(last.time.as_nanos() > 0, "{last:?}");
+    assert!(alone.iter().any(|l| l.name.contains("mask_downscaling")), "the mask was left out");
+    let boxed = p.profile_decoder(&boxed, 2).unwrap();
+    let costs = |name: &str| boxed.iter().any(|l| l.name.contains(name));
+    assert!(!costs("mask_downscaling") && !costs("dense/MatMul"), "a mask that is not given costs");
+}

@@ -18,6 +18,11 @@ impl ImageEncoder {
         Ok(ImageEncoder { network: Network::load("image encoder", onnx, Inputs::default(), operators, threads)? })
     }
 
+    /// Whether tract runs it.
+    pub(crate) fn is_tract(&self) -> bool {
+        self.network.is_tract()
+    }
+
     /// The steps of the network on an image, see [`Network::profile`].
     pub(crate) fn profile(&self, image: &Tensor, rounds: usize) -> Result<Vec<Layer>> {
         self.network.profile(&[("image", image)], rounds)

@@ -61,9 +61,10 @@ impl MaskDecoder {
         &self,
         embedding: &ImageEmbedding,
         prompt: &ModelPrompt,
+        mask: Option<&LowResLogits>,
         rounds: usize,
     ) -> Result<Vec<Layer>> {
-        let own = self.inputs(prompt, None)?;
+        let own = self.inputs(prompt, mask)?;
         self.network.profile(&named(&own, embedding), rounds)
     }
 

@@ -131,8 +131,16 @@ impl Model {
         self.stages(size)?.image_encoder.profile(&image, rounds)
     }
 
+    /// What runs the image encoder at an input size: what was asked for, or tract where our own operators do not cover it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn encoder_operators(&self, size: InputSize) -> Result<Operators> {
+        Ok(if self.stages(size)?.image_encoder.is_tract() { Operators::Tract } else { self.inner.operators })
+    }
+
     /// Multiply-accumulates per second of products that stay in the first-level cache, on as many threads as the model has; `None` where
-    /// tract runs it. What the encoder's rate can be compared with.
+    /// tract was asked for. What the encoder's rate can be compared with.
     pub fn peak_macs_per_second(&self) -> Option<f64> {
         match self.inner.operators {
             Operators::Own(level) => Some(self.threads().install(|| peak_macs_per_second(level))),
@@ -143,15 +151,21 @@ impl Model {
     /// The networks for an input size, built if they are not at hand.
     pub(crate) fn stages(&self, size: InputSize) -> Result<Stages> {
         let inner = &self.inner;
-        let mut kept = inner.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = kept.iter().position(|(s, _)| *s == size) {
-            kept[..=at].rotate_right(1);
-            return Ok(kept[0].1.clone());
+        let lock = || inner.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut kept = lock();
+            if let Some(at) = kept.iter().position(|(s, _)| *s == size) {
+                kept[..=at].rotate_right(1);
+                return Ok(kept[0].1.clone());
+            }
         }
+        // Not under the lock: a worker that waits inside may take up a run that wants it.
         let image_encoder = ImageEncoder::load(&inner.bundle, size, inner.operators, &inner.threads)?;
         let grid = (size.height / 16, size.width / 16);
         let mask_decoder = MaskDecoder::load(&inner.bundle, grid, inner.operators, &inner.threads)?;
         let stages = Stages { image_encoder, mask_decoder };
+        let mut kept = lock();
+        kept.retain(|(s, _)| *s != size);
         kept.truncate(Self::KEPT_SIZES - 1);
         kept.insert(0, (size, stages.clone()));
         Ok(stages)

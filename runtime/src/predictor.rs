@@ -167,7 +167,7 @@ impl Predictor {
         prompt.validate(embedding.image_size())?;
         let size = embedding.transform().model_size();
         let stages = self.model.stages(InputSize::new(size.height, size.width))?;
-        stages.mask_decoder.profile(embedding, &prompt.to_model(embedding.transform()), rounds)
+        stages.mask_decoder.profile(embedding, &prompt.to_model(embedding.transform()), prompt.mask.as_ref(), rounds)
     }
 
     /// Answers prompts about another image than the one that is set, which stays.

@@ -23,9 +23,9 @@ A picture of noise is preprocessed and encoded, and a point in its middle is ask
 time is the median over the rounds; p99 is what one answer in a hundred takes longer than.
 
 GMAC/s counts multiply-accumulates of the image encoder. Of peak: against products that stay in the first-level cache, \
-measured before each table on as many threads.
+measured after the rounds on as many threads.
 
-Memory is the most that the process has held. Temperature and clock are those after the rounds, where the board tells \
+Memory is the most that the process has held. Temperature and clock are those at the end, where the board tells \
 them; a clock below its maximum under load means throttling.
 
 Examples:
@@ -146,7 +146,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let table = Table {
         model: model.id().to_owned(),
         precision: "f32",
-        operators: args.compute.operators.to_string(),
+        operators: model.encoder_operators(size)?.to_string(),
         threads: model.threads().count(),
         input: format!("{}x{}", size.width, size.height),
         picture: args.picture.to_string(),

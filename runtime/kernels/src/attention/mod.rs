@@ -61,9 +61,9 @@ impl<'a> Operand<'a> {
     }
 
     fn check(&self, shape: &Shape, rows: usize, width: usize, what: &str) {
-        let last =
-            (shape.batch - 1) * self.batch_stride + (shape.heads - 1) * self.head_stride + (rows - 1) * self.row_stride;
-        assert!(self.data.len() >= last + width, "the {what} have too few numbers");
+        let steps = [(shape.batch, self.batch_stride), (shape.heads, self.head_stride), (rows, self.row_stride)];
+        let end = steps.iter().try_fold(width, |end, (n, stride)| end.checked_add((n - 1).checked_mul(*stride)?));
+        assert!(end.is_some_and(|end| end <= self.data.len()), "the {what} have too few numbers");
     }
 }
 
@@ -108,7 +108,7 @@ pub fn attention(
     out: &mut [f32],
 ) {
     let &Shape { batch, heads, queries, keys, width, value_width } = shape;
-    if batch * heads * queries * keys * width * value_width == 0 {
+    if [batch, heads, queries, keys, width, value_width].contains(&0) {
         return out.fill(0.0);
     }
     q.check(shape, queries, width, "queries");

@@ -61,3 +61,22 @@ fn every_level_is_the_formula_and_threads_change_no_bit() {
         }
     }
 }
+
+#[test]
+fn operands_that_do_not_hold_their_rows_are_refused() {
+    let data = vec![0.0; 8200];
+    let shape = Shape { batch: 1, heads: 1, queries: 1, keys: 1025, width: 8, value_width: 8 };
+    let whole = Operand { data: &data, batch_stride: 0, head_stride: 0, row_stride: 8 };
+    for row_stride in [9, 1 << 54, usize::MAX] {
+        for operand in 0..2 {
+            let (mut k, mut v) = (whole, whole);
+            if operand == 0 {
+                k.row_stride = row_stride
+            } else {
+                v.row_stride = row_stride
+            }
+            let run = || attention(SimdLevel::best(), whole, k, v, None, &shape, &mut [0.0; 8]);
+            assert!(std::panic::catch_unwind(run).is_err(), "{row_stride}");
+        }
+    }
+}

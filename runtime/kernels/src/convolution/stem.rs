@@ -27,6 +27,11 @@ impl Stem {
         Stem { level, channels, kernel, outputs, taps, bias: bias.to_vec() }
     }
 
+    /// Planes of the image.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Numbers of an output pixel.
     pub fn outputs(&self) -> usize {
         self.outputs

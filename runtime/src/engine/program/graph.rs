@@ -67,6 +67,10 @@ impl Node {
         self.attributes.iter().find(|a| a.name == name)
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attribute(name).is_some()
+    }
+
     pub(super) fn int(&self, name: &str) -> Option<i64> {
         self.attribute(name)?.i
     }

@@ -103,7 +103,7 @@ impl Program {
         outputs
     }
 
-    /// The inputs in the graph's order; those that no late step reads may be missing if `all` is false.
+    /// The inputs in the graph's order. Those that no late step reads may be missing, or with `all` false, those that no early step reads.
     fn ordered<'t>(&self, given: &[(&str, &'t Tensor)], all: bool) -> Result<Vec<&'t [f32]>> {
         let mut out = Vec::with_capacity(self.inputs.len());
         for (index, (wanted, shape)) in self.inputs.iter().enumerate() {

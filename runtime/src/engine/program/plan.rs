@@ -142,18 +142,18 @@ impl Plan {
         slots: &mut [Aligned<f32>],
         mut done: impl FnMut(),
     ) {
-        // A prompt may have no points: there is nothing to compute for them.
-        for (step, (read_lengths, length)) in
-            self.steps.iter().zip(&self.lengths).filter(|(_, (_, length))| *length > 0)
-        {
-            let mut out = std::mem::take(&mut slots[step.output]);
-            let source = |(buffer, length): (&Buffer, &usize)| {
-                let values = read(*buffer, inputs, constants, kept, slots);
-                &values[..values.len().min(*length)]
-            };
-            let sources: Vec<&[f32]> = step.inputs.iter().zip(read_lengths).map(source).collect();
-            step.operation.run(&sources, &mut out[..*length]);
-            slots[step.output] = out;
+        for (step, (read_lengths, length)) in self.steps.iter().zip(&self.lengths) {
+            // A prompt may have no points: there is nothing to compute for them.
+            if *length > 0 {
+                let mut out = std::mem::take(&mut slots[step.output]);
+                let source = |(buffer, length): (&Buffer, &usize)| {
+                    let values = read(*buffer, inputs, constants, kept, slots);
+                    &values[..values.len().min(*length)]
+                };
+                let sources: Vec<&[f32]> = step.inputs.iter().zip(read_lengths).map(source).collect();
+                step.operation.run(&sources, &mut out[..*length]);
+                slots[step.output] = out;
+            }
             done();
         }
     }

@@ -36,6 +36,7 @@ impl<'g> Lowering<'g> {
             value = add.outputs[0];
         }
         let Some((at, softmax)) = self.next(value, &["Softmax"]) else { return Ok(None) };
+        self.over_last(softmax)?;
         members.push(at);
         let Some((at, mix)) = self.next(softmax.outputs[0], &["MatMul"]) else { return Ok(None) };
         members.push(at);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cutout_models::onnx::proto::TensorProto;
+
 use super::super::graph::{Node, ValueId};
 use super::super::nest::Nest;
 use super::super::operation::Buffer;
@@ -35,7 +37,7 @@ impl<'g> Lowering<'g> {
             "Sin" => self.unary(node, node.inputs[0], node.outputs[0], UnaryOp::Sin),
             "Cos" => self.unary(node, node.inputs[0], node.outputs[0], UnaryOp::Cos),
             // Truth values are kept as 0 and 1.
-            "Cast" => {
+            "Cast" if node.int("to") == Some(i64::from(TensorProto::FLOAT)) => {
                 let place = self.place(node.inputs[0])?;
                 self.set(node.outputs[0], place);
                 Ok(())
@@ -54,9 +56,7 @@ impl<'g> Lowering<'g> {
         // What adds nothing costs nothing: a mask that is not given.
         match op {
             BinaryOp::Mul if self.is_all(&left, 0.0) || self.is_all(&right, 0.0) => {
-                let view = View::contiguous(shape);
-                let buffer = self.constant(Arc::new(vec![0.0; view.len()]));
-                self.set(out, Place { buffer, view });
+                self.zeros(out);
                 return Ok(());
             }
             BinaryOp::Mul if self.is_all(&right, 1.0) && self.shape(a) == shape => {
@@ -82,8 +82,15 @@ impl<'g> Lowering<'g> {
         Ok(())
     }
 
+    /// Makes a value a constant of zeros.
+    pub(super) fn zeros(&mut self, value: ValueId) {
+        let view = View::contiguous(self.shape(value));
+        let buffer = self.constant(Arc::new(vec![0.0; view.len()]));
+        self.set(value, Place { buffer, view });
+    }
+
     /// Whether a value is a constant that has this number everywhere.
-    fn is_all(&self, place: &Place, number: f32) -> bool {
+    pub(super) fn is_all(&self, place: &Place, number: f32) -> bool {
         match place.buffer {
             Buffer::Constant(i) => self.out.constants[i].iter().all(|&v| v == number),
             _ => false,

@@ -104,6 +104,7 @@ impl<'g> Lowering<'g> {
             "MatMul" => self.product(node),
             "LayerNormalization" => self.layer_norm(node),
             "Softmax" => {
+                self.over_last(node)?;
                 let (buffer, rows) = self.rows(node.inputs[0])?;
                 self.give_rows(node, node.outputs[0], Softmax { level: self.level, rows }, vec![buffer]);
                 Ok(())
@@ -183,7 +184,7 @@ impl<'g> Lowering<'g> {
         Ok(place)
     }
 
-    /// A value row-major from the start of its buffer.
+    /// A value row-major without gaps, at any offset.
     fn contiguous(&mut self, value: ValueId) -> Result<Place> {
         let place = self.place(value)?;
         if place.view.is_contiguous() {
@@ -245,6 +246,15 @@ impl<'g> Lowering<'g> {
             self.set(output, Place { buffer, view });
         }
         Ok(())
+    }
+
+    /// Refuses a softmax of another dimension than the last.
+    fn over_last(&self, node: &Node) -> Result<()> {
+        let rank = self.shape(node.inputs[0]).len();
+        match node.int("axis").unwrap_or(-1) {
+            axis if shapes::axis(axis, rank) == Some(rank.saturating_sub(1)) => Ok(()),
+            _ => Err("it is not over the last dimension".into()),
+        }
     }
 
     fn layer_norm(&mut self, node: &Node) -> Result<()> {

@@ -22,6 +22,7 @@ struct Conv {
     weight: ValueId,
     weights: Arc<Vec<f32>>,
     bias: Option<Arc<Vec<f32>>>,
+    bias_value: Option<ValueId>,
     shape: Shape,
     channels: usize,
     outputs: usize,
@@ -41,6 +42,9 @@ impl<'g> Lowering<'g> {
         let (input, weight) = (node.inputs[0], node.inputs[1]);
         let Window { stride, padding, dilation } =
             Window::of(node).ok_or("its window differs between the directions")?;
+        if node.has("auto_pad") {
+            return Err("its padding is not given".into());
+        }
         let group = node.int("group").unwrap_or(1).max(1) as usize;
         let (&[1, channels, height, width], &[outputs, per_group, kernel, kernel_width]) =
             (self.shape(input), self.shape(weight))
@@ -62,7 +66,17 @@ impl<'g> Lowering<'g> {
             _ => return Err("its groups are neither one nor as many as channels".into()),
         };
         let shape = Shape { height, width, stride, dilation, padding };
-        Ok(Conv { weight, weights, bias, shape, channels, outputs, kernel, kind })
+        Ok(Conv {
+            weight,
+            weights,
+            bias,
+            bias_value: node.inputs.get(2).copied(),
+            shape,
+            channels,
+            outputs,
+            kernel,
+            kind,
+        })
     }
 
     /// `Conv`: pointwise, depthwise or dense, alone or with those behind it.
@@ -194,7 +208,9 @@ impl<'g> Lowering<'g> {
     }
 
     fn pack_depthwise(&self, conv: &Conv) -> Arc<depthwise::Weights> {
-        self.packed.depthwise(&self.graph.values[conv.weight].name, || {
+        // The bias is packed with the weights.
+        let bias = conv.bias_value.map_or("", |id| self.graph.values[id].name.as_str());
+        self.packed.depthwise(&format!("{} {bias}", self.graph.values[conv.weight].name), || {
             let none = vec![0.0; conv.channels];
             let bias = conv.bias.as_ref().map_or(none.as_slice(), |b| b.as_slice());
             depthwise::Weights::pack(self.level, &conv.weights, bias, conv.channels, conv.kernel)
@@ -225,6 +241,11 @@ impl<'g> Lowering<'g> {
             let rows: Vec<f32> = (0..n * k).map(|i| weights[i % k * n + i / k]).collect();
             Weights::pack(level, &rows, n, k, Storage::F32)
         });
+        let place = self.place(left)?;
+        if self.is_all(&place, 0.0) {
+            self.zeros(node.outputs[0]);
+            return Ok(());
+        }
         let (buffer, rows) = self.rows(left)?;
         let mut value = node.outputs[0];
         let mut bias = None;

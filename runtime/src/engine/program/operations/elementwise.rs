@@ -188,6 +188,9 @@ impl Operation for Pad {
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
         out.fill(0.0);
+        if self.source.len() == 0 {
+            return;
+        }
         let View { shape, strides, offset } = &self.source;
         let last = shape.len() - 1;
         let mut indices = vec![0; last];

@@ -27,7 +27,8 @@ impl Operation for Depthwise {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        depthwise::depthwise_parallel(inputs[0], &self.shape, &self.weights, self.activation, out);
+        let input = &inputs[0][..self.shape.height * self.shape.width * self.weights.channels()];
+        depthwise::depthwise_parallel(input, &self.shape, &self.weights, self.activation, out);
     }
 }
 

@@ -99,6 +99,7 @@ impl RowMap {
             }
             Source::Windows { weights, shape, channels, kernel } => {
                 let patches = scratch.resize(width * inputs);
+                let input = &input[..shape.height * shape.width * channels];
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
                     convolution::gather_patches(input, shape, *channels, *kernel, first + y, patches);
                     let residual = residual.map(|(values, stride)| (&values[y * width * stride..], stride));
@@ -107,6 +108,7 @@ impl RowMap {
                 }
             }
             Source::Planes(stem, shape) => {
+                let input = &input[..shape.height * shape.width * stem.channels()];
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
                     stem.row(input, shape, self.activation, first + y, scratch, out);
                 }
