@@ -53,9 +53,9 @@ def carry(source, out, limit, splits, part, parts, quality):
                 break
         if total <= limit:
             break
-        print(f"more than {limit >> 20} MiB at a side of {side}", flush=True)
+        print(f"more than {limit / (1 << 20):.4g} MiB at a side of {side}", flush=True)
     else:
-        raise SystemExit(f"{limit >> 20} MiB do not hold these images at a side of {SIDES[-1]}: carry a --part of them")
+        raise SystemExit(f"{limit / (1 << 20):.4g} MiB do not hold these images at a side of {SIDES[-1]}: carry a --part of them")
     if not files:
         raise SystemExit(f"{source} has no images of the splits {', '.join(splits)}")
     for name, content in files.items():

@@ -83,8 +83,9 @@ def main():
 
         # A copy small enough to be carried to another machine is data like any other; the mean of two runs is weights like any other.
         small, whole = place / "small", place / "whole"
-        said = run("carry.py", place / "data", small, "--mib", "0.02", "--quality", "20")
-        assert sum(f.stat().st_size for f in small.rglob("*") if f.is_file()) <= 0.02 * (1 << 20), said
+        said = run("carry.py", place / "data", small, "--mib", "0.5", "--part", "1/2")
+        assert sum(f.stat().st_size for f in small.rglob("*") if f.is_file()) <= 0.5 * (1 << 20), said
+        assert len(list(small.rglob("*.jpg"))) == 6, said  # every other one of 16, less two that are held out
         run(*train[:1], "--data", small, *common, "--cache", place / "small-cache", "--run", place / "carried", "--start",
             place / "student" / "checkpoint.pt", "--minutes", "0.15")
         run("average.py", whole, place / "student" / "checkpoint.pt", place / "carried" / "checkpoint.pt")
