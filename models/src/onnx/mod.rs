@@ -33,12 +33,17 @@ impl OnnxModel {
         &self.proto
     }
 
-    /// The same graph with the names and shapes of its constants but not their values.
-    pub fn without_constants(mut self) -> Self {
-        for tensor in self.proto.graph.iter_mut().flat_map(|g| &mut g.initializer) {
-            tensor.raw_data = Vec::new();
-        }
-        self
+    /// A copy of the graph without its constants.
+    pub fn without_constants(&self) -> Self {
+        let graph = self.proto.graph.as_ref().map(|g| proto::GraphProto {
+            node: g.node.clone(),
+            name: g.name.clone(),
+            initializer: Vec::new(),
+            input: g.input.clone(),
+            output: g.output.clone(),
+        });
+        let opset_import = self.proto.opset_import.clone();
+        OnnxModel { proto: proto::ModelProto { graph, opset_import, ..Default::default() } }
     }
 
     /// Names of the graph's inputs, in order.

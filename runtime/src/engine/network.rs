@@ -187,7 +187,7 @@ impl Own {
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         let constants = Constants::of(onnx)?;
         let own = Own {
-            onnx: onnx.clone().without_constants(),
+            onnx: onnx.without_constants(),
             constants,
             packed: Packed::default(),
             level,

@@ -77,7 +77,7 @@ impl<'g> Lowering<'g> {
         let (order, view) = dense_like(&model.view, shape);
         let strides = [&left, &right].map(|p| pick(&p.view.broadcast(shape), &order));
         let nest = Nest::new(&pick(shape, &order), [&strides[0], &strides[1]], [left.view.offset, right.view.offset]);
-        let buffer = self.emit(&node.name, Binary { op, nest }, Self::pair(&left, &right), view.len());
+        let buffer = self.emit(&node.name, Binary { op, nest }, vec![left.buffer, right.buffer], view.len());
         self.set(out, Place { buffer, view });
         Ok(())
     }

@@ -106,7 +106,7 @@ impl<'g> Lowering<'g> {
             "Softmax" => {
                 self.over_last(node)?;
                 let (buffer, rows) = self.rows(node.inputs[0])?;
-                self.give_rows(node, node.outputs[0], Softmax { level: self.level, rows }, vec![buffer]);
+                self.give(node, node.outputs[0], Softmax { level: self.level, rows }, vec![buffer]);
                 Ok(())
             }
             "GlobalAveragePool" => {
@@ -166,11 +166,6 @@ impl<'g> Lowering<'g> {
         let view = View::contiguous(self.shape(value));
         let buffer = self.emit(&node.name, operation, inputs, view.len());
         self.set(value, Place { buffer, view });
-    }
-
-    /// As [`give`](Self::give), for an operator on rows.
-    fn give_rows(&mut self, node: &Node, value: ValueId, operation: impl Operation + 'static, inputs: Vec<Buffer>) {
-        self.give(node, value, operation, inputs);
     }
 
     /// Makes a value lie as `view`, which must be dense, by a copy if it does not.
@@ -267,12 +262,7 @@ impl<'g> Lowering<'g> {
         let (gamma, beta) = (vector(gamma)?, vector(beta)?);
         let epsilon = node.float("epsilon").unwrap_or(1e-5);
         let (buffer, rows) = self.rows(x)?;
-        self.give_rows(
-            node,
-            node.outputs[0],
-            LayerNorm { level: self.level, rows, gamma, beta, epsilon },
-            vec![buffer],
-        );
+        self.give(node, node.outputs[0], LayerNorm { level: self.level, rows, gamma, beta, epsilon }, vec![buffer]);
         Ok(())
     }
 

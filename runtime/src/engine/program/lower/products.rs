@@ -329,9 +329,4 @@ impl<'g> Lowering<'g> {
             None => (None, value),
         })
     }
-
-    /// Inputs of a step that reads two values, in order.
-    pub(super) fn pair(a: &Place, b: &Place) -> Vec<Buffer> {
-        vec![a.buffer, b.buffer]
-    }
 }
