@@ -33,6 +33,15 @@ impl<E: Copy + Default> Aligned<E> {
     }
 }
 
+impl<E: Copy + Default> FromIterator<E> for Aligned<E> {
+    fn from_iter<I: IntoIterator<Item = E>>(values: I) -> Self {
+        let values: Vec<E> = values.into_iter().collect();
+        let mut out = Aligned::zeros(values.len());
+        out.copy_from_slice(&values);
+        out
+    }
+}
+
 impl<E> Deref for Aligned<E> {
     type Target = [E];
 

@@ -35,10 +35,10 @@ fn gelu<S: Lanes>(s: S, x: S::Vector) -> S::Vector {
     s.mul_add(half, erf, half)
 }
 
-/// [`apply`](super::apply).
-pub(super) struct Apply<'a> {
-    pub(super) activation: Activation,
-    pub(super) values: &'a mut [f32],
+/// [`apply`](super::apply), for kernels that know their level.
+pub(crate) struct Apply<'a> {
+    pub(crate) activation: Activation,
+    pub(crate) values: &'a mut [f32],
 }
 
 impl Work for Apply<'_> {

@@ -1,20 +1,20 @@
 //! The first convolution of an image that lies in planes.
 
-use crate::activation::vector::value;
+use crate::activation::vector::Apply;
 use crate::depthwise::Shape;
-use crate::lanes::{Lanes, at_level};
+use crate::lanes::{Lanes, Work, at_level};
 use crate::{Activation, Aligned, SimdLevel};
 
 /// Weights of a dense convolution of a few planes, for one level.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stem {
     level: SimdLevel,
     channels: usize,
     kernel: usize,
     outputs: usize,
     /// `(channels, kernel, kernel, outputs)`.
-    taps: Vec<f32>,
-    bias: Vec<f32>,
+    taps: Aligned<f32>,
+    bias: Aligned<f32>,
 }
 
 impl Stem {
@@ -24,7 +24,7 @@ impl Stem {
         assert!(patch > 0 && outputs > 0, "a convolution has channels, a kernel and outputs");
         assert_eq!(weight.len(), outputs * patch, "weights of {outputs} outputs");
         let taps = (0..weight.len()).map(|i| weight[i % outputs * patch + i / outputs]).collect();
-        Stem { level, channels, kernel, outputs, taps, bias: bias.to_vec() }
+        Stem { level, channels, kernel, outputs, taps, bias: bias.iter().copied().collect() }
     }
 
     /// Planes of the image.
@@ -96,54 +96,68 @@ fn scalar(stem: &Stem, rows: &[f32], shape: &Shape, activation: Activation, out:
 }
 
 /// Pixels side by side: they share weights.
-const TOGETHER: usize = 6;
+const TOGETHER: usize = 8;
 
 #[inline(always)]
 fn vector<S: Lanes>(s: S, stem: &Stem, rows: &[f32], shape: &Shape, activation: Activation, out: &mut [f32]) {
-    let whole = out.len() / stem.outputs / TOGETHER;
-    let (most, rest) = out.split_at_mut(whole * TOGETHER * stem.outputs);
-    for (i, out) in most.chunks_exact_mut(TOGETHER * stem.outputs).enumerate() {
-        pixels::<S, TOGETHER>(s, stem, rows, shape, activation, i * TOGETHER, out);
+    let width = out.len() / stem.outputs;
+    for c in (0..stem.outputs).step_by(2 * S::LANES) {
+        let len = (stem.outputs - c).min(2 * S::LANES);
+        let whole = width / TOGETHER * TOGETHER;
+        let (most, rest) = out.split_at_mut(whole * stem.outputs);
+        for (i, out) in most.chunks_exact_mut(TOGETHER * stem.outputs).enumerate() {
+            // Known lengths make two kinds of code, neither of which asks at every number.
+            match len == 2 * S::LANES {
+                true => pixels::<S, TOGETHER>(s, stem, rows, shape, i * TOGETHER, c, 2 * S::LANES, out),
+                false => pixels::<S, TOGETHER>(s, stem, rows, shape, i * TOGETHER, c, len, out),
+            }
+        }
+        for (i, out) in rest.chunks_exact_mut(stem.outputs).enumerate() {
+            pixels::<S, 1>(s, stem, rows, shape, whole + i, c, len, out);
+        }
     }
-    for (i, out) in rest.chunks_exact_mut(stem.outputs).enumerate() {
-        pixels::<S, 1>(s, stem, rows, shape, activation, whole * TOGETHER + i, out);
-    }
+    Apply { activation, values: out }.run(s);
 }
 
-/// `N` pixels from pixel `x` on, two registers of outputs at a time.
+/// `N` pixels from pixel `x` on, of the `len` outputs from `c` on, at most two registers.
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "a part of `vector` for several constants")]
 fn pixels<S: Lanes, const N: usize>(
     s: S,
     stem: &Stem,
     rows: &[f32],
     shape: &Shape,
-    activation: Activation,
     x: usize,
+    c: usize,
+    len: usize,
     out: &mut [f32],
 ) {
     let padded = rows.len() / (stem.channels * stem.kernel);
-    for c in (0..stem.outputs).step_by(2 * S::LANES) {
-        let len = [stem.outputs - c, (stem.outputs - c).saturating_sub(S::LANES)];
-        // SAFETY: `len` numbers follow `c`, and `c + LANES`, in the bias, in the weights of a tap, and in each pixel of `out`; where
-        // `len` is zero nothing is read or written.
-        unsafe {
-            let load = |from: *const f32| [0, 1].map(|v| s.load_up_to(from.wrapping_add(c + v * S::LANES), len[v]));
-            let mut sums = [load(stem.bias.as_ptr()); N];
-            for (tap, weights) in stem.taps.chunks_exact(stem.outputs).enumerate() {
-                let weights = load(weights.as_ptr());
-                let row = &rows[tap / stem.kernel * padded + tap % stem.kernel * shape.dilation..];
+    let reach = (x + N - 1) * shape.stride + (stem.kernel - 1) * shape.dilation;
+    assert!(reach < padded && c + len <= stem.outputs && out.len() == N * stem.outputs, "pixels of the row");
+    let len = [len.min(S::LANES), len.saturating_sub(S::LANES)];
+    // SAFETY: `len` outputs follow `c`, and `c + LANES`, in the bias, in the weights of a tap, and in each pixel of `out`; where
+    // `len` is zero nothing is read or written. The last pixel's window ends inside the padded rows.
+    unsafe {
+        let load = |from: *const f32| [0, 1].map(|v| s.load_up_to(from.wrapping_add(c + v * S::LANES), len[v]));
+        let mut sums = [load(stem.bias.as_ptr()); N];
+        let mut weights = stem.taps.as_ptr();
+        for row in rows.chunks_exact(padded) {
+            let mut row = row.as_ptr().add(x * shape.stride);
+            for _ in 0..stem.kernel {
+                let tap = load(weights);
                 for (p, sums) in sums.iter_mut().enumerate() {
-                    let value = s.splat(row[(x + p) * shape.stride]);
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                    let value = s.splat(*row.add(p * shape.stride));
+                    for (sum, weight) in sums.iter_mut().zip(tap) {
                         *sum = s.mul_add(value, weight, *sum);
                     }
                 }
+                (weights, row) = (weights.wrapping_add(stem.outputs), row.wrapping_add(shape.dilation));
             }
-            for (p, sums) in sums.into_iter().enumerate() {
-                for (v, sum) in sums.into_iter().enumerate() {
-                    let to = out.as_mut_ptr().wrapping_add(p * stem.outputs + c + v * S::LANES);
-                    s.store_up_to(value(s, activation, sum), to, len[v]);
-                }
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                s.store_up_to(sum, out.as_mut_ptr().wrapping_add(p * stem.outputs + c + v * S::LANES), len[v]);
             }
         }
     }

@@ -21,17 +21,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::at_level;
-use crate::{Activation, SimdLevel};
+use crate::{Activation, Aligned, SimdLevel};
 
 /// Weights and biases of a depthwise convolution, for one level.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Weights {
     level: SimdLevel,
     channels: usize,
     kernel: usize,
     /// `(kernel, kernel, channels)`.
-    taps: Vec<f32>,
-    bias: Vec<f32>,
+    taps: Aligned<f32>,
+    bias: Aligned<f32>,
 }
 
 impl Weights {
@@ -45,7 +45,7 @@ impl Weights {
             "weights and biases of {channels} channels"
         );
         let taps = (0..weight.len()).map(|i| weight[i % channels * area + i / channels]).collect();
-        Weights { level, channels, kernel, taps, bias: bias.to_vec() }
+        Weights { level, channels, kernel, taps, bias: bias.iter().copied().collect() }
     }
 
     /// Channels of the map.

@@ -10,9 +10,10 @@ use super::super::operation::Operation;
 use super::super::view::Rows;
 use super::RowMap;
 
-/// Bytes of the wide map that are in use at once, on each thread, where two rows of output take no more. (Products of a few rows only
-/// use their weights too little.)
-const BUDGET: usize = 768 << 10;
+/// Bytes of the wide map that are in use at once, on each thread.
+const BUDGET: usize = 320 << 10;
+/// Rows of output that are computed together even beyond the budget: products of fewer use their weights too little.
+const LEAST_ROWS: usize = 4;
 
 /// The three convolutions. Each thread goes down a band of the output, a few rows at a time, and keeps of the wide map the rows that
 /// the next ones see as well. The same arithmetic as one after the other, so the same bits.
@@ -59,7 +60,7 @@ impl InvertedResidual {
             (self.expand.row(), self.project.width * self.depthwise.channels(), self.project.row());
         let reach = (kernel - 1) * dilation + 1;
         let affordable = (BUDGET / size_of::<f32>() / row).saturating_sub(reach) / stride + 1;
-        let together = affordable.min(out.len() / out_row);
+        let together = affordable.max(LEAST_ROWS).min(out.len() / out_row);
         wide.resize(((together - 1) * stride + reach) * row);
         spread.resize(together * spread_row);
         // Rows `held.0..held.1` of the wide map are in `wide`, from its start on.
