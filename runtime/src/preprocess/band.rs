@@ -1,7 +1,7 @@
 //! A band of rows, swept from top to bottom.
 
 use cutout_kernels::normalize::{Channel, interleave};
-use cutout_kernels::{SimdLevel, resize};
+use cutout_kernels::{Aligned, SimdLevel, resize};
 
 use super::element::{InputElement, Scratch};
 use super::source::{self, Source};
@@ -32,7 +32,7 @@ pub(super) struct Band {
 /// The quads of rows, resized horizontally, that the current row and those after it need.
 #[derive(Debug, Default)]
 struct Ring {
-    words: Vec<u32>,
+    words: Aligned<u32>,
     /// The next quad that is to be made.
     next: usize,
     /// Planes of a quad: one for grey, three for colours.
@@ -49,7 +49,7 @@ impl Ring {
         self.planes = source::planes(plan.image.format());
         self.width = resize::padded(plan.size.width);
         self.capacity = plan.down.most_quads().next_power_of_two();
-        self.words.resize(self.capacity * self.planes * self.width, 0);
+        self.words.resize(self.capacity * self.planes * self.width);
     }
 
     fn at(&self, quad: usize) -> usize {

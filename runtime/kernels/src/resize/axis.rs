@@ -1,7 +1,7 @@
 //! Which input pixels make each output pixel, and their weights in the form that a level multiplies with.
 
 use super::{PRECISION_BITS, digits, gather};
-use crate::SimdLevel;
+use crate::{Aligned, SimdLevel};
 
 /// Windows longer than this may sum to a little above 255, which only the specification clips.
 const MOST_UNCLIPPED: usize = 16_000;
@@ -108,14 +108,15 @@ fn lanes(level: SimdLevel) -> usize {
     }
 }
 
-/// How the windows of four neighbouring output pixels lie in 64 bytes, for byte shuffles within 16.
+/// How the windows of four neighbouring output pixels lie in 64 bytes, for byte shuffles within 16. No part straddles two cache lines.
 #[derive(Debug, Clone)]
+#[repr(C, align(64))]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX-512 alone shuffles so"))]
 pub(super) struct Near {
+    /// The bytes within `words`, gathered by channel.
+    pub(super) bytes: [u8; 64],
     /// For each output pixel the four words that hold its window.
     pub(super) words: [u8; 16],
-    /// The bytes within them, gathered by channel.
-    pub(super) bytes: [u8; 64],
 }
 
 impl Near {
@@ -139,7 +140,7 @@ pub struct Across {
     pub(super) starts: Vec<u32>,
     /// For each block of `4 * lanes` output pixels, each group of four taps and each `s` in 0..4: the taps of output
     /// pixels `s`, `s + 4`, ... of the block; of `4 s`, `4 s + 1`, ... where there are four lanes.
-    pub(super) taps: Vec<Taps>,
+    pub(super) taps: Aligned<Taps>,
     /// For each four output pixels, if those of each four are near, made of two groups at most, and there are four lanes.
     pub(super) near: Vec<Near>,
 }
@@ -162,7 +163,7 @@ impl Across {
         let padded = output.next_multiple_of(4 * lanes);
         self.starts.clear();
         self.starts.extend((0..padded).map(|i| axis.windows[i.min(last)].start as u32));
-        self.taps.clear();
+        self.taps = Aligned::default();
         self.near.clear();
         if level == SimdLevel::Scalar {
             return;
@@ -179,14 +180,16 @@ impl Across {
                 self.near.extend(offsets.map(|offsets| Near::new(offsets, control)));
             }
         }
+        let mut taps = Vec::new();
         for block in (0..padded).step_by(4 * lanes) {
             for group in 0..self.groups {
                 let of = |s, lane| if lanes == 4 { 4 * s + lane } else { s + 4 * lane };
                 let pixels = (0..4).flat_map(|s| (0..lanes).map(move |lane| block + of(s, lane)));
                 let weights = pixels.map(|i| four(axis.window(i.min(last)).1, 4 * group as isize));
-                self.taps.extend(weights.map(|weights| pack(level, weights)));
+                taps.extend(weights.map(|weights| pack(level, weights)));
             }
         }
+        self.taps = taps.into_iter().collect();
     }
 
     /// Number of input pixels.
