@@ -1,7 +1,7 @@
 """Segments the sample photo with the program built for aarch64, as Cortex-A72, Cortex-A76 and the newest processor that qemu knows, and
 compares with the program of this machine.
 
-    python tests/arm_agreement.py target/release/cutout target/aarch64-unknown-linux-gnu/release/cutout
+    python tests/arm_agreement.py target/release/cutout target/aarch64-unknown-linux-musl/device/cutout
 """
 import json
 import subprocess

@@ -8,6 +8,7 @@ mod network;
 mod program;
 mod tensor;
 mod threads;
+#[cfg_attr(not(feature = "tract"), path = "without_tract.rs")]
 mod tract;
 
 pub use layer::Layer;

@@ -31,11 +31,12 @@ impl Default for Operators {
 impl FromStr for Operators {
     type Err = String;
 
-    /// `auto`, the name of a SIMD level that this processor has, or `tract`.
+    /// `auto`, the name of a SIMD level that this processor has, or `tract` if it is part of this build.
     fn from_str(name: &str) -> std::result::Result<Self, String> {
         match name {
             "auto" => Ok(Operators::default()),
-            "tract" => Ok(Operators::Tract),
+            "tract" if cfg!(feature = "tract") => Ok(Operators::Tract),
+            "tract" => Err("tract is not part of this build: build with the feature `tract`".to_owned()),
             level => level.parse().map(Operators::Own).map_err(|e| format!("{e}, besides auto and tract")),
         }
     }
@@ -114,7 +115,7 @@ impl Network {
     /// Makes an ONNX graph ready whose dimensions are all known or symbols.
     ///
     /// # Errors
-    /// `Engine` if our own operators do not cover it and tract cannot import or optimise it.
+    /// `Engine` if our own operators do not cover it and tract cannot import or optimise it, or is not part of this build.
     pub fn load(
         name: &str,
         onnx: OnnxModel,
@@ -122,14 +123,16 @@ impl Network {
         operators: Operators,
         threads: &Threads,
     ) -> Result<Self> {
-        let own = match operators {
+        let engine = match operators {
             // What is constant is computed on the model's own threads.
-            Operators::Own(level) => threads.install(|| Own::new(&onnx, inputs, level)).ok(),
-            Operators::Tract => None,
-        };
-        let engine = match own {
-            Some(own) => Engine::Own(Box::new(own)),
-            None => Engine::Tract(TractPlan::load(name, &onnx)?),
+            Operators::Own(level) => match threads.install(|| Own::new(&onnx, inputs, level)) {
+                Ok(own) => Engine::Own(Box::new(own)),
+                Err(why) => Engine::Tract(
+                    TractPlan::load(name, &onnx)
+                        .map_err(|e| e.with_source(format!("our own operators do not cover it: {why}")))?,
+                ),
+            },
+            Operators::Tract => Engine::Tract(TractPlan::load(name, &onnx)?),
         };
         Ok(Network { name: name.into(), threads: threads.clone(), engine: Arc::new(engine) })
     }

@@ -36,6 +36,7 @@ impl Threads {
         self.pool.install(work)
     }
 
+    #[cfg(feature = "tract")]
     pub(super) fn pool(&self) -> Arc<ThreadPool> {
         Arc::clone(&self.pool)
     }
