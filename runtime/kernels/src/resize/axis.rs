@@ -111,7 +111,6 @@ fn lanes(level: SimdLevel) -> usize {
 /// How the windows of four neighbouring output pixels lie in 64 bytes, for byte shuffles within 16. No part straddles two cache lines.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX-512 alone shuffles so"))]
 pub(super) struct Near {
     /// The bytes within `words`, gathered by channel.
     pub(super) bytes: [u8; 64],
