@@ -55,6 +55,8 @@ fn a_batch_answers_as_single_prompts_do_whatever_their_mix() {
     let mut prompts: Vec<Prompt> = scene_objects().iter().map(|o| Prompt::new().with_box(o.bbox)).collect();
     prompts.extend(scene_objects().iter().map(|o| Prompt::new().with_point(o.point.x, o.point.y, true)));
     let first = predictor.predict(&prompts[0], &ONE).unwrap().masks.remove(0).low_res_logits;
+    // More prompts of one shape than run at once.
+    prompts.extend((0..9).map(|i| Prompt::new().with_point(40.0 + 13.0 * i as f32, 90.0, true)));
     prompts.push(Prompt::new().with_mask(first.clone()));
     prompts.push(Prompt::new().with_mask(first).with_point(5.0, 5.0, false));
     let together = predictor.predict_batch(&prompts, &ONE).unwrap();
@@ -62,8 +64,8 @@ fn a_batch_answers_as_single_prompts_do_whatever_their_mix() {
     for (prompt, batched) in prompts.iter().zip(&together) {
         let alone = predictor.predict(prompt, &ONE).unwrap();
         let (a, b) = (&alone.masks[0], &batched.masks[0]);
-        assert!(farthest(&a.low_res_logits, &b.low_res_logits) < ROUNDING);
-        assert!((a.predicted_iou - b.predicted_iou).abs() < ROUNDING);
+        assert_eq!(farthest(&a.low_res_logits, &b.low_res_logits), 0.0);
+        assert_eq!(a.predicted_iou, b.predicted_iou);
     }
 }
 

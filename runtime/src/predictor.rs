@@ -12,13 +12,15 @@ use crate::image::ImageView;
 use crate::mask::Mask;
 use crate::mask_decoder::DecodedPrompt;
 use crate::model::Model;
-use crate::postprocess::{Upscaler, stability_score};
+use crate::postprocess::Upscaler;
 use crate::preprocess::Preprocessor;
 use crate::prompt::{LowResLogits, Prompt};
 use crate::timings::StageTimings;
 
 /// Logits above this belong to the mask.
 pub const MASK_THRESHOLD: f32 = 0.0;
+/// How far around the threshold a mask's stability is measured.
+const STABILITY_OFFSET: f32 = 1.0;
 
 /// What to answer a prompt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +68,6 @@ pub struct Predictor {
     preprocessor: Option<(Size, Preprocessor)>,
     input: Vec<f32>,
     upscaler: Upscaler,
-    logits: Vec<f32>,
     embedding: Option<ImageEmbedding>,
     timings: StageTimings,
 }
@@ -79,7 +80,6 @@ impl Predictor {
             preprocessor: None,
             input: Vec::new(),
             upscaler: Upscaler::new(),
-            logits: Vec::new(),
             embedding: None,
             timings: StageTimings::default(),
         }
@@ -200,13 +200,14 @@ impl Predictor {
         let size = embedding.transform().model_size();
         let stages = self.model.stages(InputSize::new(size.height, size.width))?;
         let start = Instant::now();
-        let decoded = stages.mask_decoder.decode(embedding, &inputs)?;
+        let tokens = if options.multimask { 1..4 } else { 0..1 };
+        let decoded = stages.mask_decoder.decode(embedding, &inputs, tokens)?;
         let decode = start.elapsed() / prompts.len().max(1) as u32;
         let mut answers = Vec::with_capacity(decoded.len());
         for answer in decoded {
             let start = Instant::now();
-            let (upscaler, logits) = (&mut self.upscaler, &mut self.logits);
-            let masks = self.model.threads().install(|| finish(answer, embedding, options, upscaler, logits))?;
+            let upscaler = &mut self.upscaler;
+            let masks = self.model.threads().install(|| finish(answer, embedding, upscaler))?;
             let timings = StageTimings { decode, postprocess: start.elapsed(), ..StageTimings::default() };
             answers.push(Prediction { masks, timings, zoomed: None });
         }
@@ -218,22 +219,11 @@ fn no_image() -> Error {
     Error::new(ErrorKind::InvalidPrompt, "no image is set: call set_image or set_embedding first")
 }
 
-fn finish(
-    answer: DecodedPrompt,
-    embedding: &ImageEmbedding,
-    options: &PredictOptions,
-    upscaler: &mut Upscaler,
-    logits: &mut Vec<f32>,
-) -> Result<Vec<ScoredMask>> {
-    let wanted = if options.multimask { 1..4 } else { 0..1 };
-    let tokens = answer.logits.into_iter().zip(answer.predicted_iou).enumerate();
-    tokens
-        .filter(|(token, _)| wanted.contains(token))
-        .map(|(_, (low_res_logits, predicted_iou))| {
-            upscaler.run(&low_res_logits, embedding.transform(), logits)?;
-            let mask = Mask::from_logits(embedding.image_size(), logits, MASK_THRESHOLD)?;
-            let stability_score = stability_score(logits, MASK_THRESHOLD, 1.0);
-            Ok(ScoredMask { mask, predicted_iou, stability_score, low_res_logits })
-        })
-        .collect()
+fn finish(answer: DecodedPrompt, embedding: &ImageEmbedding, upscaler: &mut Upscaler) -> Result<Vec<ScoredMask>> {
+    let masks = answer.masks.into_iter().map(|(low_res_logits, predicted_iou)| {
+        let transform = embedding.transform();
+        let (mask, stability_score) = upscaler.mask(&low_res_logits, transform, MASK_THRESHOLD, STABILITY_OFFSET)?;
+        Ok(ScoredMask { mask, predicted_iou, stability_score, low_res_logits })
+    });
+    masks.collect()
 }

@@ -1,4 +1,5 @@
-//! Promise: after the first image of a size, preprocessing allocates nothing, whatever the format, layout and type.
+//! Promise: after the first image of a size, preprocessing allocates nothing, whatever the format, layout and type; and a mask
+//! allocates what it returns and nothing else.
 //!
 //! With more than one thread rayon keeps its tasks on the stacks of those who wait for them; only its queues, which are
 //! made with the pool, grow when more tasks wait in them than ever before, and work that comes from outside the pool goes
@@ -8,8 +9,8 @@
 use std::alloc::System;
 
 use cutout_runtime::{
-    BayerDepth, BayerPattern, ImageView, InputElement, InputLayout, Normalization, PixelFormat, Preprocessor, Size,
-    YuvEncoding,
+    BayerDepth, BayerPattern, ImageView, InputElement, InputLayout, LowResLogits, Normalization, PixelFormat,
+    Preprocessor, ResizeLongestSide, Size, Upscaler, YuvEncoding,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -21,20 +22,31 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn allocations<T: InputElement>(view: &ImageView<'_>, layout: InputLayout, runs: usize) -> usize {
     let mut preprocessor = Preprocessor::new(Size::new(256, 160), Normalization::SEGMENT_ANYTHING);
     let mut out = Vec::<T>::new();
-    let mut run = || preprocessor.run_as(view, layout, &mut out).map(drop);
-    run().unwrap();
+    fewest(runs, || preprocessor.run_as(view, layout, &mut out).map(drop).unwrap())
+}
+
+fn fewest(runs: usize, mut run: impl FnMut()) -> usize {
+    run();
     let mut count = || {
         let region = Region::new(ALLOCATOR);
-        (0..runs).for_each(|_| run().unwrap());
+        (0..runs).for_each(|_| run());
         let change = region.change();
         change.allocations + change.reallocations
     };
     (0..3).map(|_| count()).min().unwrap_or_default()
 }
 
+/// As [`allocations`], of masks of one image.
+fn mask_allocations(image: Size, runs: usize) -> usize {
+    let transform = ResizeLongestSide::new(image, Size::new(256, 160)).unwrap();
+    let values = (0..40 * 64).map(|i| (i % 64 * 7 % 23) as f32 - 11.0).collect();
+    let (low_res, mut upscaler) = (LowResLogits { height: 40, width: 64, values }, Upscaler::new());
+    fewest(runs, || drop(upscaler.mask(&low_res, &transform, 0.0, 1.0).unwrap()))
+}
+
 /// One test, because what other tests allocate would be counted too.
 #[test]
-fn further_images_of_a_size_allocate_nothing() {
+fn further_images_and_masks_of_a_size_allocate_nothing() {
     let size = Size::new(400, 300);
     let data = vec![100; 6 * size.pixels()];
     let formats = [
@@ -64,6 +76,8 @@ fn further_images_of_a_size_allocate_nothing() {
                 check("planes of u8", allocations::<u8>(&view, InputLayout::Planar, runs));
                 check("pixels of i8", allocations::<i8>(&view, InputLayout::ChannelLast, runs));
             }
+            let count = mask_allocations(size, runs);
+            assert!((runs..=runs + tolerated).contains(&count), "masks, {threads} threads: {count} in {runs} runs");
         });
     }
 }

@@ -143,18 +143,20 @@ impl Network {
     /// # Errors
     /// `Engine` if an input is missing, does not fit the graph, or an operator fails.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        self.run_prepared(&Prepared::default(), inputs)
+        let mut outputs = self.run_batch(&Prepared::default(), &[inputs])?;
+        outputs.pop().ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} gave no outputs", self.name)))
     }
 
-    /// As [`run`](Self::run); what depends on early inputs only is taken from `prepared`, or computed and left there.
+    /// As [`run`](Self::run) for each of the inputs of a batch. What depends on early inputs only, which all have in common, is
+    /// taken from `prepared`, or computed and left there; runs of the same shapes read small layers' weights once for some of them.
     ///
     /// # Errors
     /// As `run`.
-    pub fn run_prepared(&self, prepared: &Prepared, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+    pub fn run_batch(&self, prepared: &Prepared, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
         match &*self.engine {
-            Engine::Tract(plan) => plan.run(&self.name, &self.threads, inputs),
+            Engine::Tract(plan) => batch.iter().map(|inputs| plan.run(&self.name, &self.threads, inputs)).collect(),
             Engine::Own(own) => {
-                let run = || own.run(prepared, inputs);
+                let run = || own.run(prepared, batch);
                 let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
                 result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))
             }
@@ -214,28 +216,34 @@ impl Own {
         self.onnx.proto().graph.as_ref().map_or(&[], |g| &g.input)
     }
 
-    fn run(&self, prepared: &Prepared, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        let key = self.key(inputs)?;
-        let program = self.program(&key)?;
+    fn run(&self, prepared: &Prepared, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
+        let keys = batch.iter().map(|inputs| self.key(inputs)).collect::<Result<Vec<_>>>()?;
+        let mut outputs = Vec::with_capacity(batch.len());
+        for keys in keys.chunk_by(|a, b| a == b) {
+            let batch = &batch[outputs.len()..][..keys.len()];
+            let program = self.program(&keys[0])?;
+            let values = Self::kept(&program, prepared, &keys[0], batch[0])?;
+            outputs.extend(program.run(&values, batch)?);
+        }
+        Ok(outputs)
+    }
+
+    /// What the early steps make of the early inputs, computed if it is not at hand.
+    fn kept(program: &Program, prepared: &Prepared, key: &Key, inputs: &[(&str, &Tensor)]) -> Result<Arc<Kept>> {
         // Nothing is computed under a lock: a worker that waits inside may take up a run that wants the same lock.
         let lock = || prepared.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().iter().find(|(fixed, _)| *fixed == key.fixed).map(|(_, kept)| Arc::clone(kept));
-        let values = match known {
-            Some(values) => values,
-            None => {
-                let values = Arc::new(program.prepare(inputs)?);
-                let mut kept = lock();
-                // Another thread may have been faster.
-                match kept.iter().find(|(fixed, _)| *fixed == key.fixed) {
-                    Some((_, values)) => Arc::clone(values),
-                    None => {
-                        kept.push((key.fixed, Arc::clone(&values)));
-                        values
-                    }
-                }
-            }
-        };
-        program.run(&values, inputs)
+        if let Some(values) = known {
+            return Ok(values);
+        }
+        let values = Arc::new(program.prepare(inputs)?);
+        let mut kept = lock();
+        // Another thread may have been faster.
+        if let Some((_, values)) = kept.iter().find(|(fixed, _)| *fixed == key.fixed) {
+            return Ok(Arc::clone(values));
+        }
+        kept.push((key.fixed.clone(), Arc::clone(&values)));
+        Ok(values)
     }
 
     fn key(&self, inputs: &[(&str, &Tensor)]) -> Result<Key> {

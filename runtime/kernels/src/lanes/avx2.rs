@@ -72,6 +72,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn above(self, a: __m256, b: __m256) -> u64 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) as u32 as u64 }
+    }
+
+    #[inline(always)]
     fn exp2_whole(self, n: __m256) -> __m256 {
         // SAFETY: the token proves AVX2.
         unsafe {
@@ -84,6 +90,15 @@ impl Lanes for Avx2 {
     unsafe fn load(self, from: *const f32) -> __m256 {
         // SAFETY: the token proves AVX2; the caller vouches for the memory.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn pick(self, window: __m256, indices: *const u32, first: u32) -> __m256 {
+        // SAFETY: the token proves AVX2; the caller vouches for the memory. (The permutation looks at the lowest three bits.)
+        unsafe {
+            let lanes = _mm256_sub_epi32(_mm256_loadu_si256(indices.cast()), _mm256_set1_epi32(first as i32));
+            _mm256_permutevar8x32_ps(window, lanes)
+        }
     }
 
     #[inline(always)]

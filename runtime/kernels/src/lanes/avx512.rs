@@ -69,6 +69,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn above(self, a: __m512, b: __m512) -> u64 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { u64::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
     fn exp2_whole(self, n: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe {
@@ -81,6 +87,15 @@ impl Lanes for Avx512 {
     unsafe fn load(self, from: *const f32) -> __m512 {
         // SAFETY: the token proves AVX-512 F; the caller vouches for the memory.
         unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn pick(self, window: __m512, indices: *const u32, first: u32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; the caller vouches for the memory. (The permutation looks at the lowest four bits.)
+        unsafe {
+            let lanes = _mm512_sub_epi32(_mm512_loadu_si512(indices.cast()), _mm512_set1_epi32(first as i32));
+            _mm512_permutexvar_ps(lanes, window)
+        }
     }
 
     #[inline(always)]

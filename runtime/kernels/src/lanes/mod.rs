@@ -40,6 +40,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn at_least(self, value: Self::Vector, low: f32) -> Self::Vector;
     /// The larger of `a` and `b`; which of them where one is NaN, differs.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Which lanes of `a` are greater than those of `b`: lane `i` is bit `i`. NaN is greater than nothing.
+    fn above(self, a: Self::Vector, b: Self::Vector) -> u64;
     /// `2^n` for whole numbers `n` in -126..=127.
     fn exp2_whole(self, n: Self::Vector) -> Self::Vector;
 
@@ -68,6 +70,11 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` is valid for reads of `LANES` numbers.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// Lane `i` is lane `indices[i] - first` of `window`; anything where there is none such.
+    ///
+    /// # Safety
+    /// `indices` is valid for reads of `LANES` numbers.
+    unsafe fn pick(self, window: Self::Vector, indices: *const u32, first: u32) -> Self::Vector;
     /// Reads and widens a register.
     ///
     /// # Safety

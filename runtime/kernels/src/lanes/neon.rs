@@ -59,6 +59,13 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn above(self, a: float32x4_t, b: float32x4_t) -> u64 {
+        const BITS: [u32; 4] = [1, 2, 4, 8];
+        // SAFETY: the token proves Advanced SIMD; the array has four numbers.
+        unsafe { u64::from(vaddvq_u32(vandq_u32(vcgtq_f32(a, b), vld1q_u32(BITS.as_ptr())))) }
+    }
+
+    #[inline(always)]
     fn exp2_whole(self, n: float32x4_t) -> float32x4_t {
         // SAFETY: the token proves Advanced SIMD.
         unsafe {
@@ -71,6 +78,17 @@ impl Lanes for Neon {
     unsafe fn load(self, from: *const f32) -> float32x4_t {
         // SAFETY: the token proves Advanced SIMD; the caller vouches for the memory.
         unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn pick(self, window: float32x4_t, indices: *const u32, first: u32) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for the memory. (Bytes beyond the table are zero.)
+        unsafe {
+            let lanes = vsubq_u32(vld1q_u32(indices), vdupq_n_u32(first));
+            // The four bytes of a lane, from the lowest on.
+            let bytes = vmlaq_u32(vdupq_n_u32(0x0302_0100), lanes, vdupq_n_u32(0x0404_0404));
+            vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(window), vreinterpretq_u8_u32(bytes)))
+        }
     }
 
     #[inline(always)]

@@ -1,31 +1,41 @@
 //! The specification of [upscale_logits](super).
 
-use super::{Axis, Tap};
+use super::bits::Rows;
+use super::{Axis, Counts, Threshold, WORD};
 
-/// Interpolates one low-resolution row along `axis` into `out`, which has as many pixels as the axis has outputs.
-pub fn horizontal(axis: &Axis, low: &[f32], out: &mut [f32]) {
-    for ((out, [first, second]), outer) in out.iter_mut().zip(&axis.taps).zip(&axis.outer) {
-        *out = outer.blend(first.take(low), second.take(low));
-    }
+pub(super) fn horizontal(axis: &Axis, low: &[f32], out: &mut [f32]) {
+    out.iter_mut().enumerate().for_each(|(i, out)| *out = pixel(axis, low, i));
 }
 
-/// Computes row `i` of the output of `axis`; `row(y)` gives row `y` of the low-resolution grid after
-/// [`horizontal`], as long as `out`.
-pub fn vertical<'a>(axis: &Axis, i: usize, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
-    let ([first, second], outer) = (&axis.taps[i], &axis.outer[i]);
-    let [a, b] = first.indices.map(|y| row(y as usize));
-    let [c, d] = second.indices.map(|y| row(y as usize));
+/// Output `i` of `axis`.
+pub(super) fn pixel(axis: &Axis, low: &[f32], i: usize) -> f32 {
+    let (indices, weights) = axis.output(i);
+    blend(indices.map(|i| low[i]), weights)
+}
+
+pub(super) fn vertical([a, b, c, d]: [&[f32]; 4], weights: [f32; 6], out: &mut [f32]) {
     for ((((out, &a), &b), &c), &d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        *out = outer.blend(first.blend(a, b), second.blend(c, d));
+        *out = blend([a, b, c, d], weights);
     }
 }
 
-impl Tap {
-    fn take(&self, values: &[f32]) -> f32 {
-        self.blend(values[self.indices[0] as usize], values[self.indices[1] as usize])
-    }
+pub(super) fn threshold(rows: &Rows<'_>, threshold: Threshold, bits: &mut [u64], counts: &mut Counts) {
+    let limits = threshold.limits();
+    rows.each_word(bits, counts, |start| {
+        let mut words = [0; 3];
+        for x in 0..WORD {
+            let logit = blend(rows.rows.map(|row| row[start + x]), rows.weights);
+            for (word, limit) in words.iter_mut().zip(limits) {
+                *word |= u64::from(logit > limit) << x;
+            }
+        }
+        words
+    });
+}
 
-    fn blend(&self, first: f32, second: f32) -> f32 {
-        self.weights[0] * first + self.weights[1] * second
-    }
+/// Two interpolations of two, and one of their results.
+fn blend([a, b, c, d]: [f32; 4], weights: [f32; 6]) -> f32 {
+    let first = weights[0] * a + weights[1] * b;
+    let second = weights[2] * c + weights[3] * d;
+    weights[4] * first + weights[5] * second
 }

@@ -28,17 +28,17 @@ use graph::Graph;
 use lower::{Lowered, lower};
 use nest::Nest;
 use operation::{Buffer, Step};
-use plan::Plan;
+use plan::{Arena, Plan};
 use view::View;
 
-/// A graph with all its shapes, as steps. Safe to share: each run takes buffers of its own from a pool.
+/// A graph with all its shapes, as steps. Safe to share: each batch of runs takes buffers of its own from a pool.
 pub(super) struct Program {
     inputs: Vec<(String, Vec<usize>)>,
     constants: Vec<std::sync::Arc<Vec<f32>>>,
     early: Plan,
     late: Plan,
     outputs: Vec<(Buffer, View)>,
-    arenas: Mutex<Vec<Vec<Aligned<f32>>>>,
+    arenas: Mutex<Vec<Arena>>,
 }
 
 /// What the early steps of a [`Program`] left for the others.
@@ -74,33 +74,38 @@ impl Program {
     /// # Errors
     /// `Engine` if an input is missing or of another shape.
     pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)]) -> Result<Kept> {
-        let inputs = self.ordered(inputs, false)?;
-        let mut slots = self.early.slots();
-        self.early.run(&inputs, &self.constants, &[], &mut slots, || {});
-        Ok(Kept(self.early.keep(slots)))
+        let mut arena = Arena::default();
+        self.early.run(&[self.ordered(inputs, false)?], &self.constants, &[], &mut arena, || {});
+        Ok(Kept(self.early.keep(arena)))
     }
 
-    /// Runs the other steps and gives the outputs, in the graph's order.
+    /// Runs the other steps on each of the inputs and gives the outputs, in the graph's order.
     ///
     /// # Errors
     /// `Engine` if an input is missing or of another shape, or `kept` comes from another program.
-    pub(super) fn run(&self, kept: &Kept, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        let inputs = self.ordered(inputs, true)?;
+    pub(super) fn run(&self, kept: &Kept, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
         if !self.early.made(&kept.0) {
             return Err(Error::new(ErrorKind::Engine, "the prepared values are those of another network"));
         }
-        let spare = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut slots = spare.unwrap_or_else(|| self.late.slots());
-        self.late.run(&inputs, &self.constants, &kept.0, &mut slots, || {});
-        let outputs = self.outputs.iter().map(|(buffer, view)| {
-            let source = operation::read(*buffer, &inputs, &self.constants, &kept.0, &slots);
-            let mut values = vec![0.0; view.len()];
-            copy(source, view, &mut values);
-            Tensor::new(view.shape.clone(), values)
-        });
-        let outputs = outputs.collect();
-        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(slots);
-        outputs
+        let arenas = || self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut results = Vec::with_capacity(batch.len());
+        for batch in batch.chunks(self.late.batch()) {
+            let inputs = batch.iter().map(|inputs| self.ordered(inputs, true)).collect::<Result<Vec<_>>>()?;
+            let spare = arenas().pop();
+            let mut arena = spare.unwrap_or_default();
+            self.late.run(&inputs, &self.constants, &kept.0, &mut arena, || {});
+            for (run, inputs) in inputs.iter().enumerate() {
+                let outputs = self.outputs.iter().map(|(buffer, view)| {
+                    let source = operation::read(*buffer, inputs, &self.constants, &kept.0, arena.run(run));
+                    let mut values = vec![0.0; view.len()];
+                    copy(source, view, &mut values);
+                    Tensor::new(view.shape.clone(), values)
+                });
+                results.push(outputs.collect::<Result<Vec<_>>>()?);
+            }
+            arenas().push(arena);
+        }
+        Ok(results)
     }
 
     /// The inputs in the graph's order. Those that no late step reads may be missing, or with `all` false, those that no early step reads.
@@ -127,17 +132,17 @@ impl Program {
     /// # Errors
     /// As [`run`](Self::run).
     pub(super) fn profile(&self, inputs: &[(&str, &Tensor)], rounds: usize) -> Result<Vec<Layer>> {
-        let inputs = self.ordered(inputs, true)?;
+        let inputs = [self.ordered(inputs, true)?];
         let steps = || self.early.steps.iter().chain(&self.late.steps);
         let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); steps().count()];
-        let mut late = self.late.slots();
+        let mut late = Arena::default();
         for _ in 0..rounds {
             let (mut number, mut start) = (0, Instant::now());
             let mut note = || {
                 times[number].push(start.elapsed());
                 (number, start) = (number + 1, Instant::now());
             };
-            let mut early = self.early.slots();
+            let mut early = Arena::default();
             self.early.run(&inputs, &self.constants, &[], &mut early, &mut note);
             self.late.run(&inputs, &self.constants, &self.early.keep(early), &mut late, &mut note);
         }

@@ -29,6 +29,17 @@ pub(super) trait Operation: Send + Sync {
 
     /// Computes all of `out` from the inputs, in the order in which lowering named them.
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]);
+
+    /// This operator, if a few runs cost much less as one.
+    fn joint(&self) -> Option<&dyn Joint> {
+        None
+    }
+}
+
+/// An operator that reads more weights than values.
+pub(super) trait Joint {
+    /// As [`run`](Operation::run) for each of the inputs and outputs, with the same bits.
+    fn run_all(&self, inputs: &[Vec<&[f32]>], outs: &mut [&mut [f32]], scratch: &mut Aligned<f32>);
 }
 
 /// An operator, where it reads, and the slot that it writes.

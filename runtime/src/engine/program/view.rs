@@ -18,6 +18,15 @@ pub(super) struct Rows {
     pub(super) offset: usize,
 }
 
+impl Rows {
+    /// Copies the first `width` elements of each row, side by side.
+    pub(super) fn gather(&self, source: &[f32], width: usize, out: &mut [f32]) {
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            out.copy_from_slice(&source[self.offset + row * self.stride..][..width]);
+        }
+    }
+}
+
 impl View {
     /// Row-major, from the start of the buffer.
     pub(super) fn contiguous(shape: &[usize]) -> Self {

@@ -8,7 +8,7 @@ use cutout_kernels::linear::{Epilogue, Storage, Weights, linear, linear_parallel
 use cutout_kernels::{Aligned, SimdLevel, depthwise};
 use rayon::prelude::*;
 
-use super::super::operation::Operation;
+use super::super::operation::{Joint, Operation};
 use super::super::view::{Rows, View};
 
 /// A linear map of rows, its activation, and a sum.
@@ -37,6 +37,37 @@ impl Operation for Linear {
             residual: self.residual.map(|rows| (&inputs[1][rows.offset..], rows.stride)),
         };
         linear_parallel(&inputs[0][offset..], stride, count, &self.weights, &epilogue, out, self.weights.outputs());
+    }
+
+    fn joint(&self) -> Option<&dyn Joint> {
+        // Beyond, the weights are no longer what takes the time.
+        const FEW_ROWS: usize = 32;
+        (self.input.count < FEW_ROWS).then_some(self)
+    }
+}
+
+impl Joint for Linear {
+    fn run_all(&self, inputs: &[Vec<&[f32]>], outs: &mut [&mut [f32]], scratch: &mut Aligned<f32>) {
+        let (count, k, n) = (self.input.count, self.weights.inputs(), self.weights.outputs());
+        let rows = inputs.len() * count;
+        let added = if self.residual.is_some() { rows * n } else { 0 };
+        let (values, rest) = scratch.resize(rows * (k + n) + added).split_at_mut(rows * k);
+        let (residual, results) = rest.split_at_mut(added);
+        for (run, inputs) in inputs.iter().enumerate() {
+            self.input.gather(inputs[0], k, &mut values[run * count * k..][..count * k]);
+            if let Some(added) = self.residual {
+                added.gather(inputs[1], n, &mut residual[run * count * n..][..count * n]);
+            }
+        }
+        let epilogue = Epilogue {
+            bias: self.bias.as_ref().map(|b| b.as_slice()),
+            activation: self.activation,
+            residual: self.residual.map(|_| (&*residual, n)),
+        };
+        linear_parallel(values, k, rows, &self.weights, &epilogue, results, n);
+        for (out, result) in outs.iter_mut().zip(results.chunks_exact(count * n)) {
+            out[..count * n].copy_from_slice(result);
+        }
     }
 }
 
