@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for side in [384, 512, 1024] {
         let input = InputShape::Fit(side);
         let load = |threads, operators| {
-            Model::load(Bundle::shipped()?, ModelOptions { input: Some(input), threads, operators })
+            Model::load(
+                Bundle::shipped()?,
+                ModelOptions { input: Some(input), threads, operators, ..ModelOptions::default() },
+            )
         };
         let own = Operators::default();
         let models = [

@@ -66,3 +66,18 @@ fn foreign_levels_and_pictures_without_pixels_are_refused() {
         assert!(text.contains(said), "{text}");
     }
 }
+
+#[test]
+fn the_precision_that_runs_is_named() {
+    assert_eq!(json(&[])["precision"], "f32");
+    let half = json(&["--precision", "f16", "--layers"]);
+    assert_eq!(half["precision"], "f16");
+    let layers = half["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|l| l["precision"] == "f16") && layers.iter().any(|l| l["precision"] == "f32"));
+    let refused = run(&["--precision", "half"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("f16-arithmetic"));
+    let refused = bench(&["--precision", "f16", "--operators", "tract"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("tract computes in f32"));
+}

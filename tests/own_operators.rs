@@ -13,7 +13,7 @@ const INPUTS: [InputShape; 3] =
     [InputShape::Fit(512), InputShape::Fixed(InputSize::new(256, 384)), InputShape::Fixed(InputSize::new(96, 32))];
 
 fn predictor(operators: Operators, input: InputShape, threads: usize) -> Predictor {
-    let options = ModelOptions { input: Some(input), threads, operators };
+    let options = ModelOptions { input: Some(input), threads, operators, ..ModelOptions::default() };
     let mut predictor = Predictor::new(Model::load(Bundle::shipped().unwrap(), options).unwrap());
     predictor.set_image(&scene_photo().view()).unwrap();
     predictor

@@ -3,7 +3,7 @@
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 
-use crate::engine::{Inputs, Layer, Network, Operators, Tensor, Threads};
+use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The image encoder of a model at one input size.
@@ -13,9 +13,16 @@ pub(crate) struct ImageEncoder {
 }
 
 impl ImageEncoder {
-    pub(crate) fn load(bundle: &Bundle, input: InputSize, operators: Operators, threads: &Threads) -> Result<Self> {
+    pub(crate) fn load(
+        bundle: &Bundle,
+        input: InputSize,
+        (operators, precision): (Operators, Precision),
+        threads: &Threads,
+    ) -> Result<Self> {
         let onnx = bundle.image_encoder_onnx(input)?;
-        Ok(ImageEncoder { network: Network::load("image encoder", onnx, Inputs::default(), operators, threads)? })
+        Ok(ImageEncoder {
+            network: Network::load("image encoder", onnx, Inputs::default(), operators, precision, threads)?,
+        })
     }
 
     /// Whether tract runs it.

@@ -9,7 +9,7 @@ use cutout_models::onnx::Dim;
 use rayon::prelude::*;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Inputs, Layer, Network, Operators, Tensor, Threads};
+use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{LowResLogits, ModelPrompt};
 
@@ -40,10 +40,16 @@ impl MaskDecoder {
     /// Prompts that are worth a task of their own: the network shares some of its work between them.
     const TOGETHER: usize = 8;
 
-    pub(crate) fn load(bundle: &Bundle, grid: (usize, usize), operators: Operators, threads: &Threads) -> Result<Self> {
+    pub(crate) fn load(
+        bundle: &Bundle,
+        grid: (usize, usize),
+        (operators, precision): (Operators, Precision),
+        threads: &Threads,
+    ) -> Result<Self> {
         let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Symbol("num_points"), embedding: grid };
         let inputs = Inputs { early: &["image_embeddings", "high_res_s0", "high_res_s1"], fixed: &["has_mask_input"] };
-        let network = Network::load("mask decoder", bundle.mask_decoder_onnx(shape)?, inputs, operators, threads)?;
+        let network =
+            Network::load("mask decoder", bundle.mask_decoder_onnx(shape)?, inputs, operators, precision, threads)?;
         let (height, width) = (grid.0 * 4, grid.1 * 4);
         let no_mask = Arc::new(Tensor::new([1, 1, height, width], vec![0.0; height * width])?);
         Ok(MaskDecoder { network, grid, threads: threads.clone(), no_mask })

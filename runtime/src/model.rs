@@ -7,7 +7,7 @@ use cutout_models::arch::InputSize;
 use cutout_models::{Bundle, Normalization};
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Layer, Operators, Tensor, Threads};
+use crate::engine::{Layer, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::image_encoder::ImageEncoder;
@@ -23,6 +23,8 @@ pub struct ModelOptions {
     pub threads: usize,
     /// What runs the networks.
     pub operators: Operators,
+    /// What our own operators keep weights in. (Networks that they do not cover are run by tract, in f32.)
+    pub precision: Precision,
 }
 
 /// An image encoder and a mask decoder, ready to run. Cheap to clone; safe to share between threads.
@@ -37,6 +39,7 @@ struct Inner {
     input: InputShape,
     threads: Threads,
     operators: Operators,
+    precision: Precision,
     /// The networks by input size, the last used first.
     stages: Mutex<Vec<(InputSize, Stages)>>,
 }
@@ -57,8 +60,13 @@ impl Model {
     ///
     /// # Errors
     /// `ModelMismatch` if the weights do not fit the architecture or the input size is one that it cannot take,
-    /// `Engine` if a network cannot be prepared.
+    /// `Engine` if a network cannot be prepared, or tract is asked for anything but f32.
     pub fn load(bundle: Bundle, options: ModelOptions) -> Result<Self> {
+        if options.operators == Operators::Tract && options.precision != Precision::F32 {
+            let what =
+                format!("tract computes in f32, not in {}: choose that, or our own operators", options.precision);
+            return Err(Error::new(ErrorKind::Engine, what));
+        }
         let default = bundle.input_size();
         let input = options.input.unwrap_or_else(|| match bundle.architecture().fits_images() {
             true => InputShape::Fit(default.width.max(default.height)),
@@ -74,6 +82,7 @@ impl Model {
                 input,
                 threads,
                 operators: options.operators,
+                precision: options.precision,
                 stages: Mutex::default(),
             }),
         };
@@ -139,6 +148,18 @@ impl Model {
         Ok(if self.stages(size)?.image_encoder.is_tract() { Operators::Tract } else { self.inner.operators })
     }
 
+    /// The precision in which the image encoder really runs at an input size: what was asked for, or what the processor and tract
+    /// can.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn encoder_precision(&self, size: InputSize) -> Result<Precision> {
+        Ok(match self.encoder_operators(size)? {
+            Operators::Own(level) => self.inner.precision.at(level),
+            Operators::Tract => Precision::F32,
+        })
+    }
+
     /// Multiply-accumulates per second of products that stay in the first-level cache, on as many threads as the model has; `None` where
     /// tract was asked for. What the encoder's rate can be compared with.
     pub fn peak_macs_per_second(&self) -> Option<f64> {
@@ -160,9 +181,10 @@ impl Model {
             }
         }
         // Not under the lock: a worker that waits inside may take up a run that wants it.
-        let image_encoder = ImageEncoder::load(&inner.bundle, size, inner.operators, &inner.threads)?;
+        let run = (inner.operators, inner.precision);
+        let image_encoder = ImageEncoder::load(&inner.bundle, size, run, &inner.threads)?;
         let grid = (size.height / 16, size.width / 16);
-        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, inner.operators, &inner.threads)?;
+        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, run, &inner.threads)?;
         let stages = Stages { image_encoder, mask_decoder };
         let mut kept = lock();
         kept.retain(|(s, _)| *s != size);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use cutout_runtime::engine::Layer;
+use cutout_runtime::engine::{Layer, Precision};
 use cutout_runtime::{ImageView, Model, PredictOptions, Predictor, Prompt, Size, StageTimings};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -97,7 +97,7 @@ struct Stage {
 #[derive(Debug, Serialize)]
 struct Table {
     model: String,
-    precision: &'static str,
+    precision: Precision,
     operators: String,
     threads: usize,
     input: String,
@@ -172,7 +172,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let table = Table {
         model: model.id().to_owned(),
-        precision: "f32",
+        precision: model.encoder_precision(size)?,
         operators: model.encoder_operators(size)?.to_string(),
         threads: model.threads().count(),
         input: format!("{}x{}", size.width, size.height),
@@ -233,12 +233,13 @@ fn text(table: &Table) -> Result<String, std::fmt::Error> {
             continue;
         }
         let what = format!("step of the {what}");
-        writeln!(out, "\n| {what:66} | {:18} | {:>7} | {:>7} |", "operator", "ms", "GMAC/s")?;
-        writeln!(out, "|{:-<68}|{:-<20}|{:->8}:|{:->8}:|", "", "", "", "")?;
+        writeln!(out, "\n| {what:66} | {:18} | {:14} | {:>7} | {:>7} |", "operator", "precision", "ms", "GMAC/s")?;
+        writeln!(out, "|{:-<68}|{:-<20}|{:-<16}|{:->8}:|{:->8}:|", "", "", "", "", "")?;
         for l in layers {
             let rate =
                 if l.macs > 0 { format!("{:.1}", l.macs as f64 / l.time.as_secs_f64() / 1e9) } else { String::new() };
-            writeln!(out, "| {:66} | {:18} | {:7.3} | {rate:>7} |", l.name, l.operator, milliseconds(l.time))?;
+            let (precision, time) = (l.precision.name(), milliseconds(l.time));
+            writeln!(out, "| {:66} | {:18} | {precision:14} | {time:7.3} | {rate:>7} |", l.name, l.operator)?;
         }
     }
     Ok(out)

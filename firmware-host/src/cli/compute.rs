@@ -1,7 +1,7 @@
 //! What the commands that run a model have in common.
 
 use clap::Args;
-use cutout_runtime::engine::Operators;
+use cutout_runtime::engine::{Operators, Precision};
 use cutout_runtime::{InputShape, ModelOptions};
 
 /// On what a model computes.
@@ -13,11 +13,16 @@ pub(super) struct Compute {
     /// What computes: 'auto', a SIMD level ('scalar', 'avx2', 'avx512', 'neon', 'neon-dot', 'neon-i8mm'), or 'tract'
     #[arg(long, value_name = "NAME", default_value_t = Operators::default(), hide_default_value = true)]
     pub(super) operators: Operators,
+    /// What weights are kept in: 'f32', 'f16' (half the memory, arithmetic in f32), or 'f16-arithmetic' (arithmetic in f16 too,
+    /// where the processor can; nothing guards its range yet)
+    #[arg(long, value_name = "NAME", default_value_t = Precision::F32)]
+    pub(super) precision: Precision,
 }
 
 impl Compute {
     /// The options of a model with this input.
     pub(super) fn options(self, input: Option<InputShape>) -> ModelOptions {
-        ModelOptions { input, threads: self.threads, operators: self.operators }
+        let Compute { threads, operators, precision } = self;
+        ModelOptions { input, threads, operators, precision }
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, Zoomed, evaluate};
+use cutout_runtime::engine::Precision;
 use cutout_runtime::{InputShape, Model, Predictor, Size, Zoom};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -106,7 +107,10 @@ pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
             InputShape::Fixed(size) => size.to_string(),
             InputShape::Fit(side) => format!("{side}, fitted"),
         };
-        let name = format!("{} at {at}", model.id());
+        let name = match args.compute.precision {
+            Precision::F32 => format!("{} at {at}", model.id()),
+            precision => format!("{} at {at}, {precision}", model.id()),
+        };
         let mut predictor = Predictor::new(model);
         if args.zoom {
             let zoom = Zoom::default();

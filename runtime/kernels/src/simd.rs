@@ -75,6 +75,11 @@ impl NeonI8mm {
     pub fn neon(self) -> Neon {
         Neon(())
     }
+
+    /// What it proves besides.
+    pub fn neon_dot(self) -> NeonDot {
+        NeonDot(())
+    }
 }
 
 impl SimdLevel {

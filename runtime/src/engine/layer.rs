@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Precision;
+
 /// One step of a network as it runs here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
@@ -13,6 +15,8 @@ pub struct Layer {
     pub operator: &'static str,
     /// Multiply-accumulates of one run; zero where there are none to speak of.
     pub macs: u64,
+    /// What its weights are kept and multiplied in, where it has any that [`Precision`] is about; else f32.
+    pub precision: Precision,
     /// How long it took, in milliseconds when serialised.
     #[serde(rename = "ms", serialize_with = "crate::timings::milliseconds")]
     pub time: Duration,

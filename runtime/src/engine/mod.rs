@@ -5,6 +5,7 @@
 
 mod layer;
 mod network;
+mod precision;
 mod program;
 mod tensor;
 mod threads;
@@ -13,5 +14,6 @@ mod tract;
 
 pub use layer::Layer;
 pub use network::{Inputs, Network, Operators, Prepared};
+pub use precision::Precision;
 pub use tensor::Tensor;
 pub use threads::Threads;

@@ -10,7 +10,7 @@ use cutout_models::onnx::proto::{DimensionValue, ValueInfoProto};
 
 use super::program::{Constants, Kept, Packed, Program};
 use super::tract::TractPlan;
-use super::{Layer, Tensor, Threads};
+use super::{Layer, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What runs a network.
@@ -112,7 +112,8 @@ impl PartialEq for Prepared {
 }
 
 impl Network {
-    /// Makes an ONNX graph ready whose dimensions are all known or symbols.
+    /// Makes an ONNX graph ready whose dimensions are all known or symbols. `precision` is that of our own operators; tract computes in
+    /// f32.
     ///
     /// # Errors
     /// `Engine` if our own operators do not cover it and tract cannot import or optimise it, or is not part of this build.
@@ -121,11 +122,12 @@ impl Network {
         onnx: OnnxModel,
         inputs: Inputs<'_>,
         operators: Operators,
+        precision: Precision,
         threads: &Threads,
     ) -> Result<Self> {
         let engine = match operators {
             // What is constant is computed on the model's own threads.
-            Operators::Own(level) => match threads.install(|| Own::new(&onnx, inputs, level)) {
+            Operators::Own(level) => match threads.install(|| Own::new(&onnx, inputs, level, precision)) {
                 Ok(own) => Engine::Own(Box::new(own)),
                 Err(why) => Engine::Tract(
                     TractPlan::load(name, &onnx)
@@ -188,13 +190,18 @@ impl Own {
     /// Programs kept at once: prompts of that many different numbers of points.
     const KEPT: usize = 16;
 
-    fn new(onnx: &OnnxModel, inputs: Inputs<'_>, level: SimdLevel) -> std::result::Result<Self, String> {
+    fn new(
+        onnx: &OnnxModel,
+        inputs: Inputs<'_>,
+        level: SimdLevel,
+        precision: Precision,
+    ) -> std::result::Result<Self, String> {
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         let constants = Constants::of(onnx)?;
         let own = Own {
             onnx: onnx.without_constants(),
             constants,
-            packed: Packed::default(),
+            packed: Packed::new(precision.storage()),
             level,
             early: owned(inputs.early),
             fixed: owned(inputs.fixed),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cutout_models::arch::InputSize;
 use cutout_models::onnx::OnnxModel;
-use cutout_runtime::engine::{Inputs, Network, Operators, Tensor, Threads};
+use cutout_runtime::engine::{Inputs, Network, Operators, Precision, Tensor, Threads};
 use ndarray::ArrayD;
 use ndarray_npy::WriteNpyExt;
 
@@ -55,7 +55,8 @@ fn run(
 ) -> Result<Vec<(String, Tensor)>> {
     let named: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let results =
-        Network::load("example", graph.clone(), Inputs::default(), Operators::default(), threads)?.run(&named)?;
+        Network::load("example", graph.clone(), Inputs::default(), Operators::default(), Precision::F32, threads)?
+            .run(&named)?;
     let outputs: Vec<_> = graph.output_names().map(str::to_owned).zip(results).collect();
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for (name, tensor) in inputs.iter().chain(&outputs) {

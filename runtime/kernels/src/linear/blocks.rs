@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
 
-use super::tile::{Element, Finish, Kernel, Tile, Widen};
+use super::tile::{Element, Kernel, Tile, Widen};
 use super::{Epilogue, Weights};
-use crate::{Activation, Aligned};
+use crate::Aligned;
 
 /// A checked call of [`linear`](super::linear).
 pub(super) struct Job<'a> {
@@ -67,6 +67,31 @@ impl<'a> Job<'a> {
     pub(super) unsafe fn out_row(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
         // SAFETY: `new` has checked that the output holds all rows; the caller vouches for the rest.
         unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.out_stride + columns.start), columns.len()) }
+    }
+
+    /// The tile of the rows from `row` on, which exist, and `columns`, of rows of `a` that are there with their stride.
+    pub(super) fn tile<E, A>(
+        &self,
+        row: usize,
+        columns: &Range<usize>,
+        (a, a_stride): (*const A, usize),
+        panel: &[E],
+    ) -> Tile<E, A> {
+        let Epilogue { bias, activation, residual } = self.epilogue;
+        let start = |(rows, stride): (&[f32], usize)| rows.as_ptr().wrapping_add(row * stride + columns.start);
+        Tile {
+            a,
+            a_stride,
+            inputs: self.weights.inputs(),
+            panel: panel.as_ptr(),
+            columns: columns.len(),
+            bias: bias.map_or(ptr::null(), |bias| bias[columns.start..].as_ptr()),
+            activation,
+            residual: residual.map_or(ptr::null(), start),
+            residual_stride: residual.map_or(0, |(_, stride)| stride),
+            out: self.out.wrapping_add(row * self.out_stride + columns.start),
+            out_stride: self.out_stride,
+        }
     }
 }
 
@@ -153,41 +178,22 @@ fn run_stored<S: Kernel, E: Element>(s: S, job: &Job<'_>, elements: &[E], rows: 
 
 /// Computes a block of rows of one panel, in tiles whose heights differ by at most one.
 fn run_panel<S: Kernel, E: Element>(s: S, job: &Job<'_>, panel: &[E], rows: Range<usize>, columns: Range<usize>) {
-    let Epilogue { bias, activation, residual } = job.epilogue;
     let vectors = columns.len().div_ceil(S::LANES);
-    let inputs = job.weights.inputs();
-    assert!(panel.len() >= inputs * vectors * S::LANES, "panels hold whole registers");
-    // What `Finish` does instead of the tile.
-    let late = activation == Activation::Gelu;
-    let tiles = rows.len().div_ceil(S::ROWS);
-    for i in 0..tiles {
-        let part = |i| rows.start + rows.len() * i / tiles;
-        let (row, height) = (part(i), part(i + 1) - part(i));
-        // SAFETY: `Job::new` has checked that `a`, residual and output hold these rows and columns, and that there
-        // are as many biases as columns; the panel's length is checked above. Cells of a grid are disjoint, so
-        // nothing else touches the outputs.
+    assert!(panel.len() >= job.weights.inputs() * vectors * S::LANES, "panels hold whole registers");
+    for rows in tiles(rows, S::ROWS) {
+        let a = job.a.as_ptr().wrapping_add(rows.start * job.a_stride);
+        // SAFETY: `Job::new` has checked that `a` holds these rows; the panel's length is checked above. Cells of a grid
+        // are disjoint, so nothing else touches the outputs.
         unsafe {
-            let tile = Tile {
-                a: job.a.as_ptr().add(row * job.a_stride),
-                a_stride: job.a_stride,
-                inputs,
-                panel: panel.as_ptr(),
-                columns: columns.len(),
-                bias: bias.map_or(ptr::null(), |bias| bias.as_ptr().add(columns.start)),
-                activation,
-                residual: residual
-                    .map_or(ptr::null(), |(rows, stride)| rows.as_ptr().add(row * stride + columns.start)),
-                residual_stride: residual.map_or(0, |(_, stride)| stride),
-                out: job.out.add(row * job.out_stride + columns.start),
-                out_stride: job.out_stride,
-            };
-            let function = s.tile::<E>(height, vectors);
-            if late {
-                function(s, &Tile { activation: Activation::None, residual: ptr::null(), ..tile });
-                s.run(Finish::new(&tile, height));
-            } else {
-                function(s, &tile);
-            }
+            let tile = job.tile(rows.start, &columns, (a, job.a_stride), panel);
+            tile.compute_with(s, rows.len(), |tile| s.tile::<E>(rows.len(), vectors)(s, tile));
         }
     }
+}
+
+/// Parts of `rows` of at most `most` rows each, whose lengths differ by at most one.
+pub(super) fn tiles(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.len().div_ceil(most);
+    let start = move |i| rows.start + rows.len() * i / count;
+    (0..count).map(move |i| start(i)..start(i + 1))
 }

@@ -6,6 +6,8 @@ use crate::testing::Values;
 const ACTIVATIONS: [Activation; 5] =
     [Activation::None, Activation::Relu, Activation::Relu6, Activation::Gelu, Activation::Hardswish];
 
+const STORAGES: [Storage; 3] = [Storage::F32, Storage::F16, Storage::F16Arithmetic];
+
 /// Data for a call, with gaps between the rows.
 struct Case {
     rows: usize,
@@ -69,10 +71,21 @@ impl Case {
         let start = if self.with.0 { f64::from(self.bias[j]) } else { 0.0 };
         (0..self.k).fold((start, start.abs()), |(sum, size), p| {
             let weight = self.weight[j * self.k + p];
-            let weight = if self.storage == Storage::F16 { f16::from_f32(weight).to_f32() } else { weight };
+            let weight = if self.storage == Storage::F32 { weight } else { f16::from_f32(weight).to_f32() };
             let product = f64::from(self.a[i * self.strides[0] + p]) * f64::from(weight);
             (sum + product, size + product.abs())
         })
+    }
+
+    /// What arithmetic in f16 adds, of numbers up to 1.
+    fn f16_tolerance(&self, level: SimdLevel, size: f64) -> f64 {
+        match Weights::scratch(level, self.storage).arithmetic() {
+            Arithmetic::F32 => 0.0,
+            Arithmetic::F16 => {
+                let (u, b) = (0.5f64.powi(11), self.k.min(F16_BLOCK) as f64);
+                (b * u / (1.0 - b * u) + 2.0 * u + u * u) * size + self.k as f64 * 3.0 * 0.5f64.powi(24)
+            }
+        }
     }
 
     fn check(&self, level: SimdLevel) {
@@ -89,6 +102,7 @@ impl Case {
                 let expected = activated(self.activation, sum) + f64::from(residual);
                 // Activations are at most 1.5 as steep as their argument; the residual's sum is rounded once more.
                 let tolerance = 1.2e-7 * ((self.k + 2) as f64 * size * 1.5 + 2.0) + 1e-6 * sum.abs().max(1.0);
+                let tolerance = tolerance + 1.5 * self.f16_tolerance(level, size);
                 let error = (f64::from(value) - expected).abs();
                 assert!(error <= tolerance, "{what} at {i}, {j}: {value}, not {expected}");
             }
@@ -124,6 +138,8 @@ fn every_level_meets_the_formula() {
                 case.check(level);
                 case.storage = Storage::F16;
                 case.check(level);
+                case.storage = Storage::F16Arithmetic;
+                case.check(level);
             }
         }
         for rows in 0..=43 {
@@ -140,7 +156,7 @@ fn every_epilogue_at_every_level() {
     for level in SimdLevel::available() {
         for activation in ACTIVATIONS {
             for with in [(false, false), (true, false), (false, true), (true, true)] {
-                for storage in [Storage::F32, Storage::F16] {
+                for storage in STORAGES {
                     for (rows, k, n) in [(17, 6, 32), (4, 31, 19), (30, 8, 45)] {
                         Case { activation, with, storage, ..Case::new(rows, k, n, [0, 2, 3]) }.check(level);
                     }
@@ -154,7 +170,8 @@ fn every_epilogue_at_every_level() {
 fn bits_do_not_depend_on_threads_or_on_other_rows() {
     for level in SimdLevel::available() {
         for (rows, k, n) in [(7, 256, 600), (1, 300, 2048), (1200, 24, 40), (100, 160, 97), (70, 1, 1)] {
-            for (activation, storage) in [(Activation::None, Storage::F32), (Activation::Gelu, Storage::F16)] {
+            let plain = STORAGES.map(|storage| (Activation::None, storage));
+            for (activation, storage) in plain.into_iter().chain([(Activation::Gelu, Storage::F16Arithmetic)]) {
                 let case = Case { activation, storage, with: (true, true), ..Case::new(rows, k, n, [1, 0, 2]) };
                 let weights = Weights::pack(level, &case.weight, n, k, storage);
                 let serial = case.run(level);
@@ -205,7 +222,7 @@ fn grids_cover_the_output_once() {
 #[test]
 fn nan_and_infinity_propagate() {
     for level in SimdLevel::available() {
-        for storage in [Storage::F32, Storage::F16] {
+        for storage in STORAGES {
             let mut case = Case { storage, ..Case::new(20, 12, 37, [0, 0, 0]) };
             case.a[3 * 12 + 5] = f32::NAN;
             case.a[9 * 12 + 11] = f32::INFINITY;
@@ -233,7 +250,7 @@ fn nan_and_infinity_propagate() {
 #[test]
 fn matrices_are_packed_by_their_strides_into_memory_that_stays() {
     for level in SimdLevel::available() {
-        for storage in [Storage::F32, Storage::F16] {
+        for storage in STORAGES {
             let mut scratch = Weights::scratch(level, storage);
             let mut last = None;
             for (n, k) in [(45, 70), (19, 23), (33, 3), (5, 90)] {
@@ -286,6 +303,67 @@ fn strides_that_overflow_are_refused() {
 fn f16_halves_the_bytes() {
     for level in SimdLevel::available() {
         let bytes = |storage| Weights::pack(level, &[1.0; 48 * 10], 48, 10, storage).bytes();
-        assert_eq!((bytes(Storage::F32), bytes(Storage::F16)), (48 * 10 * 4, 48 * 10 * 2));
+        assert_eq!(STORAGES.map(bytes), [48 * 10 * 4, 48 * 10 * 2, 48 * 10 * 2]);
+    }
+}
+
+#[test]
+fn sums_in_f16_have_the_bits_of_the_specification() {
+    let f16_levels = |l: &SimdLevel| Weights::scratch(*l, Storage::F16Arithmetic).arithmetic() == Arithmetic::F16;
+    for level in SimdLevel::available().into_iter().filter(f16_levels) {
+        let widths = (1..=26).chain([31, 40, 47, 48, 49, 64, 97]);
+        let shapes = widths.flat_map(|n| (0..=10).map(move |rows| (rows, 7 * n % 23, n)));
+        let deep = [(8, 127, 24), (9, 128, 25), (7, 129, 23), (17, 256, 9), (3, 257, 50), (1, 700, 33), (120, 130, 30)];
+        for (rows, k, n) in shapes.chain(deep) {
+            for (storage, gaps) in [(Storage::F16Arithmetic, [0, 0, 0]), (Storage::F16Arithmetic, [3, 2, 1])] {
+                let case = Case { storage, with: (gaps[0] > 0, gaps[0] > 0), ..Case::new(rows, k, n, gaps) };
+                let (ours, specified) = (case.run(level), case.run(SimdLevel::Scalar));
+                assert!(same_bits(&ours, &specified), "{level} {rows} x {k} x {n} {gaps:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn levels_without_f16_arithmetic_do_the_same_in_f32() {
+    for level in SimdLevel::available() {
+        let case = Case { storage: Storage::F16, ..Case::new(9, 140, 30, [0, 0, 0]) };
+        let half = Case { storage: Storage::F16Arithmetic, ..Case::new(9, 140, 30, [0, 0, 0]) };
+        let arithmetic = Weights::scratch(level, Storage::F16Arithmetic).arithmetic();
+        assert_eq!(same_bits(&case.run(level), &half.run(level)), arithmetic == Arithmetic::F32, "{level}");
+        let expected = match level.name() {
+            "scalar" | "neon-dot" | "neon-i8mm" => Arithmetic::F16,
+            _ => Arithmetic::F32,
+        };
+        assert_eq!(arithmetic, expected, "{level}");
+    }
+}
+
+/// A large number loses the small ones of its block, and no others.
+#[test]
+fn blocks_end_after_128_inputs_and_overflow_is_infinite() {
+    for level in SimdLevel::available() {
+        if Weights::scratch(level, Storage::F16Arithmetic).arithmetic() == Arithmetic::F32 {
+            continue;
+        }
+        let one = |a: &[f32], weight: f32| {
+            let k = a.len();
+            let weights = Weights::pack(level, &vec![weight; k], 1, k, Storage::F16Arithmetic);
+            let mut out = [0.0];
+            linear(a, k, 1, &weights, &Epilogue::default(), &mut out, 1);
+            out[0]
+        };
+        // Beside 2048 an f16 sum loses every single 1.
+        let mut a = vec![1.0; 130];
+        a[0] = 2048.0;
+        assert_eq!(one(&a, 1.0), 2050.0, "{level}: two ones come after the first block");
+        assert_eq!(one(&[65519.0], 1.0), 65504.0, "{level}");
+        assert_eq!(one(&[65520.0], 1.0), f32::INFINITY, "{level}");
+        assert_eq!(one(&[-300.0; 2], 300.0), f32::NEG_INFINITY, "{level}");
+        assert_eq!(one(&[60000.0, 60000.0, -60000.0], 1.0), f32::INFINITY, "{level}");
+        assert!(one(&[300.0, -300.0, f32::INFINITY, f32::NEG_INFINITY], 1.0).is_nan(), "{level}");
+        let mut far = vec![0.0; 129];
+        (far[0], far[128]) = (60000.0, 60000.0);
+        assert_eq!(one(&far, 1.0), 120_000.0, "{level}: sums of blocks are f32");
     }
 }

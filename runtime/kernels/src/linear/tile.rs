@@ -1,5 +1,7 @@
 //! The micro-kernel: a tile of outputs that stays in registers while all inputs pass by.
 
+use std::ptr;
+
 use half::f16;
 
 use crate::Activation;
@@ -61,9 +63,9 @@ impl Element for f16 {
 
 /// One tile: some rows by the columns of one panel. Pointers are to its first row and column.
 #[derive(Clone, Copy)]
-pub(super) struct Tile<E> {
+pub(super) struct Tile<E, A = f32> {
     /// First row of `a`, of `inputs` numbers.
-    pub(super) a: *const f32,
+    pub(super) a: *const A,
     pub(super) a_stride: usize,
     pub(super) inputs: usize,
     /// The panel of weights: `inputs` times as many registers as the tile is wide.
@@ -78,6 +80,22 @@ pub(super) struct Tile<E> {
     pub(super) residual_stride: usize,
     pub(super) out: *mut f32,
     pub(super) out_stride: usize,
+}
+
+impl<E, A> Tile<E, A> {
+    /// Calls `compute`, which stores the tile, and does what [`activate`] cannot: GELU, and what comes after it.
+    ///
+    /// # Safety
+    /// The tile's pointers are valid for `rows` rows and its columns.
+    #[inline(always)]
+    pub(super) unsafe fn compute_with<S: Lanes>(&self, s: S, rows: usize, compute: impl FnOnce(&Self)) {
+        if self.activation == Activation::Gelu {
+            compute(&Tile { activation: Activation::None, residual: ptr::null(), ..*self });
+            s.run(Finish { tile: self, rows });
+        } else {
+            compute(self);
+        }
+    }
 }
 
 /// Computes and stores a tile, for which all pointers of it must be valid.
@@ -137,14 +155,7 @@ pub(super) unsafe fn compute<S: Kernel, E: Element, const ROWS: usize, const VEC
     }
     // SAFETY: as the caller promises.
     sums = unsafe { s.accumulate(tile, sums) };
-    match tile.activation {
-        Activation::None => {}
-        Activation::Relu => each(&mut sums, |x| vector::value(s, Activation::Relu, x)),
-        Activation::Relu6 => each(&mut sums, |x| vector::value(s, Activation::Relu6, x)),
-        Activation::Hardswish => each(&mut sums, |x| vector::value(s, Activation::Hardswish, x)),
-        // Too long to be unrolled over a tile: [`Finish`] does it.
-        Activation::Gelu => unreachable!("a tile without GELU"),
-    }
+    activate(s, tile.activation, sums.as_flattened_mut());
     if !tile.residual.is_null() {
         for (r, row) in sums.iter_mut().enumerate() {
             for (v, sum) in row.iter_mut().enumerate() {
@@ -166,10 +177,17 @@ pub(super) unsafe fn compute<S: Kernel, E: Element, const ROWS: usize, const VEC
     }
 }
 
+/// Applies an activation that is short enough to be unrolled over a tile.
 #[inline(always)]
-fn each<V: Copy, const ROWS: usize, const VECTORS: usize>(sums: &mut [[V; VECTORS]; ROWS], function: impl Fn(V) -> V) {
-    for sum in sums.as_flattened_mut() {
-        *sum = function(*sum);
+pub(super) fn activate<S: Lanes>(s: S, activation: Activation, sums: &mut [S::Vector]) {
+    let mut each = |known: Activation| sums.iter_mut().for_each(|sum| *sum = vector::value(s, known, *sum));
+    match activation {
+        Activation::None => {}
+        Activation::Relu => each(Activation::Relu),
+        Activation::Relu6 => each(Activation::Relu6),
+        Activation::Hardswish => each(Activation::Hardswish),
+        // [`Finish`] does it.
+        Activation::Gelu => unreachable!("a tile without GELU"),
     }
 }
 
@@ -232,29 +250,19 @@ pub(super) unsafe fn broadcast<S: Lanes, E: Element, const ROWS: usize, const VE
 
 /// What comes after a sum, where it is too long to be part of a tile: applies the activation to a tile that is
 /// stored, and adds the residual.
-pub(super) struct Finish<'a, E> {
-    tile: &'a Tile<E>,
+struct Finish<'a, E, A> {
+    tile: &'a Tile<E, A>,
     rows: usize,
 }
 
-impl<'a, E> Finish<'a, E> {
-    /// Of the first `rows` rows of `tile`.
-    ///
-    /// # Safety
-    /// The output and the residual of the tile have these rows.
-    pub(super) unsafe fn new(tile: &'a Tile<E>, rows: usize) -> Self {
-        Finish { tile, rows }
-    }
-}
-
-impl<E> Work for Finish<'_, E> {
+impl<E, A> Work for Finish<'_, E, A> {
     #[inline(always)]
     fn run<S: Lanes>(self, s: S) {
         let Finish { tile, rows } = self;
         for r in 0..rows {
             for first in (0..tile.columns).step_by(S::LANES) {
                 let len = tile.columns - first;
-                // SAFETY: `new` was promised that the output and the residual have this row and these columns.
+                // SAFETY: only `compute_with` makes one, which was promised that both have this row and these columns.
                 unsafe {
                     let to = tile.out.add(r * tile.out_stride + first);
                     let mut value = vector::value(s, tile.activation, s.load_up_to(to, len));

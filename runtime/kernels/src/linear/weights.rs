@@ -5,16 +5,29 @@ use std::sync::Arc;
 
 use half::f16;
 
+#[cfg(target_arch = "aarch64")]
+use super::neon_fp16;
 use super::tile::{Element, Kernel};
 use crate::{Aligned, SimdLevel};
 
-/// How packed weights are stored. Arithmetic is f32 in both cases.
+/// How packed weights are stored, and for which arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
     /// As they are.
     #[default]
     F32,
-    /// Rounded to f16: half the memory traffic.
+    /// Rounded to f16: half the memory traffic. Arithmetic is f32.
+    F16,
+    /// Rounded to f16, and multiplied in f16 at levels that can, see [`Weights::arithmetic`]; as `F16` at the others.
+    F16Arithmetic,
+}
+
+/// In what a level multiplies and adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// In f32.
+    F32,
+    /// In f16, with sums of blocks in f32.
     F16,
 }
 
@@ -25,6 +38,7 @@ pub enum Storage {
 #[derive(Clone, Debug)]
 pub struct Weights {
     level: SimdLevel,
+    storage: Storage,
     outputs: usize,
     inputs: usize,
     panels: Panels,
@@ -49,9 +63,9 @@ impl Weights {
     pub fn scratch(level: SimdLevel, storage: Storage) -> Weights {
         let panels = match storage {
             Storage::F32 => Panels::F32(Arc::default()),
-            Storage::F16 => Panels::F16(Arc::default()),
+            Storage::F16 | Storage::F16Arithmetic => Panels::F16(Arc::default()),
         };
-        Weights { level, outputs: 0, inputs: 0, panels }
+        Weights { level, storage, outputs: 0, inputs: 0, panels }
     }
 
     /// Replaces these weights by a matrix whose number for output `j` and input `p` is
@@ -64,7 +78,7 @@ impl Weights {
             assert!((n - 1) * strides.0 + (k - 1) * strides.1 < matrix.len(), "matrix of {n} x {k} in {strides:?}");
         }
         (self.outputs, self.inputs) = (n, k);
-        let shape = Shape::of(self.level);
+        let shape = self.shape();
         match &mut self.panels {
             Panels::F32(data) => fill(data, shape, matrix, strides, n, k),
             Panels::F16(data) => fill(data, shape, matrix, strides, n, k),
@@ -86,11 +100,30 @@ impl Weights {
         self.level
     }
 
-    /// How they are stored.
+    /// What was asked for when they were packed.
     pub fn storage(&self) -> Storage {
-        match self.panels {
-            Panels::F32(_) => Storage::F32,
-            Panels::F16(_) => Storage::F16,
+        self.storage
+    }
+
+    /// In what the level multiplies them. [`F16Arithmetic`](Storage::F16Arithmetic) gives f16 at the levels that have
+    /// FEAT_FP16, and at the scalar one, which is their specification.
+    pub fn arithmetic(&self) -> Arithmetic {
+        match (self.storage, self.level) {
+            (Storage::F32 | Storage::F16, _) => Arithmetic::F32,
+            (Storage::F16Arithmetic, SimdLevel::Scalar) => Arithmetic::F16,
+            #[cfg(target_arch = "x86_64")]
+            (Storage::F16Arithmetic, SimdLevel::Avx2(_) | SimdLevel::Avx512(_)) => Arithmetic::F32,
+            #[cfg(target_arch = "aarch64")]
+            (Storage::F16Arithmetic, SimdLevel::Neon(_)) => Arithmetic::F32,
+            #[cfg(target_arch = "aarch64")]
+            (Storage::F16Arithmetic, SimdLevel::NeonDot(_) | SimdLevel::NeonI8mm(_)) => Arithmetic::F16,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self.arithmetic() {
+            Arithmetic::F32 => Shape::of(self.level),
+            Arithmetic::F16 => Shape::for_f16(self.level),
         }
     }
 
@@ -104,12 +137,12 @@ impl Weights {
 
     /// The number of panels.
     pub(super) fn panels(&self) -> usize {
-        self.outputs.div_ceil(Shape::of(self.level).width())
+        self.outputs.div_ceil(self.shape().width())
     }
 
     /// The outputs of panel `index`.
     pub(super) fn columns(&self, index: usize) -> Range<usize> {
-        let width = Shape::of(self.level).width();
+        let width = self.shape().width();
         index * width..self.outputs.min((index + 1) * width)
     }
 
@@ -124,7 +157,7 @@ impl Weights {
     }
 }
 
-/// The width of a level's panels.
+/// The width of panels.
 #[derive(Clone, Copy)]
 struct Shape {
     lanes: usize,
@@ -145,6 +178,21 @@ impl Shape {
             SimdLevel::NeonDot(token) => Shape::of_kernel(token.neon()),
             #[cfg(target_arch = "aarch64")]
             SimdLevel::NeonI8mm(token) => Shape::of_kernel(token.neon()),
+        }
+    }
+
+    /// Of a level that multiplies in f16.
+    fn for_f16(level: SimdLevel) -> Shape {
+        match level {
+            SimdLevel::Scalar => Shape::of(level),
+            #[cfg(target_arch = "x86_64")]
+            SimdLevel::Avx2(_) | SimdLevel::Avx512(_) => Shape::of(level),
+            #[cfg(target_arch = "aarch64")]
+            SimdLevel::Neon(_) => Shape::of(level),
+            #[cfg(target_arch = "aarch64")]
+            SimdLevel::NeonDot(_) | SimdLevel::NeonI8mm(_) => {
+                Shape { lanes: neon_fp16::LANES, vectors: neon_fp16::VECTORS }
+            }
         }
     }
 

@@ -149,7 +149,14 @@ impl Program {
         let layer = |(step, times): (&Step, &mut Vec<Duration>)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
-            Layer { name: step.name.clone(), operator: step.operation.kind(), macs: step.operation.macs(), time }
+            let operation = &step.operation;
+            Layer {
+                name: step.name.clone(),
+                operator: operation.kind(),
+                macs: operation.macs(),
+                precision: operation.precision(),
+                time,
+            }
         };
         Ok(steps().zip(&mut times).map(layer).collect())
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use cutout_kernels::Aligned;
 
+use super::super::Precision;
+
 /// Where a step reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Buffer {
@@ -25,6 +27,11 @@ pub(super) trait Operation: Send + Sync {
     /// Multiply-accumulates of one run.
     fn macs(&self) -> u64 {
         0
+    }
+
+    /// What its weights are kept and multiplied in.
+    fn precision(&self) -> Precision {
+        Precision::F32
     }
 
     /// Computes all of `out` from the inputs, in the order in which lowering named them.

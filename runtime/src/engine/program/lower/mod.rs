@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::SimdLevel;
+use cutout_kernels::linear::Storage;
 use cutout_kernels::{depthwise, linear};
 
 use super::graph::{Graph, Node, ValueId};
@@ -20,8 +21,10 @@ use super::view::{Rows, View};
 pub(super) type Result<T> = std::result::Result<T, String>;
 
 /// Weights in the layout of the kernels, by the name of their constant, so that programs of one model share them.
-#[derive(Clone, Default)]
-pub(crate) struct Packed(Arc<Mutex<Packs>>);
+pub(crate) struct Packed {
+    storage: Storage,
+    packs: Mutex<Packs>,
+}
 
 #[derive(Default)]
 struct Packs {
@@ -30,13 +33,18 @@ struct Packs {
 }
 
 impl Packed {
-    fn linear(&self, name: &str, pack: impl FnOnce() -> linear::Weights) -> linear::Weights {
-        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        packs.linear.entry(name.to_owned()).or_insert_with(pack).clone()
+    /// None yet; those of linear maps will be stored like this.
+    pub(crate) fn new(storage: Storage) -> Self {
+        Packed { storage, packs: Mutex::default() }
+    }
+
+    fn linear(&self, name: &str, pack: impl FnOnce(Storage) -> linear::Weights) -> linear::Weights {
+        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+        packs.linear.entry(name.to_owned()).or_insert_with(|| pack(self.storage)).clone()
     }
 
     fn depthwise(&self, name: &str, pack: impl FnOnce() -> depthwise::Weights) -> Arc<depthwise::Weights> {
-        let mut packs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(packs.depthwise.entry(name.to_owned()).or_insert_with(|| Arc::new(pack())))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cutout_kernels::Activation;
 use cutout_kernels::convolution::Stem;
 use cutout_kernels::depthwise::{self, MAX_KERNEL, Shape};
-use cutout_kernels::linear::{Storage, Weights};
+use cutout_kernels::linear::Weights;
 
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
@@ -220,12 +220,12 @@ impl<'g> Lowering<'g> {
     /// Weights of a pointwise or dense convolution, in the order of patches.
     fn pack_linear(&self, conv: &Conv) -> Weights {
         let &Conv { channels, outputs, kernel, .. } = conv;
-        self.packed.linear(&self.graph.values[conv.weight].name, || {
+        self.packed.linear(&self.graph.values[conv.weight].name, |storage| {
             let (taps, weights) = (kernel * kernel, &conv.weights);
             let at =
                 |i: usize| weights[i / (taps * channels) * taps * channels + i % channels * taps + i / channels % taps];
             let by_tap: Vec<f32> = (0..weights.len()).map(at).collect();
-            Weights::pack(self.level, &by_tap, outputs, taps * channels, Storage::F32)
+            Weights::pack(self.level, &by_tap, outputs, taps * channels, storage)
         })
     }
 
@@ -237,9 +237,9 @@ impl<'g> Lowering<'g> {
             return self.product_of_two(node);
         };
         let level = self.level;
-        let weights = self.packed.linear(&constant.name, || {
+        let weights = self.packed.linear(&constant.name, |storage| {
             let rows: Vec<f32> = (0..n * k).map(|i| weights[i % k * n + i / k]).collect();
-            Weights::pack(level, &rows, n, k, Storage::F32)
+            Weights::pack(level, &rows, n, k, storage)
         });
         let place = self.place(left)?;
         if self.is_all(&place, 0.0) {

@@ -6,6 +6,7 @@ use cutout_kernels::depthwise::{MAX_KERNEL, Shape, Weights, depthwise_row};
 use cutout_kernels::{Activation, Aligned};
 use rayon::prelude::*;
 
+use super::super::super::Precision;
 use super::super::operation::Operation;
 use super::super::view::Rows;
 use super::RowMap;
@@ -102,6 +103,11 @@ impl Operation for InvertedResidual {
     fn macs(&self) -> u64 {
         let spread = self.height * self.project.width * self.depthwise.channels() * self.depthwise.kernel().pow(2);
         self.expand.macs(self.shape.height) + spread as u64 + self.project.macs(self.height)
+    }
+
+    /// That of the projection: the expansion may read planes.
+    fn precision(&self) -> Precision {
+        self.project.precision()
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {

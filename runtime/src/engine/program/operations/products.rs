@@ -8,6 +8,7 @@ use cutout_kernels::linear::{Epilogue, Storage, Weights, linear, linear_parallel
 use cutout_kernels::{Aligned, SimdLevel, depthwise};
 use rayon::prelude::*;
 
+use super::super::super::Precision;
 use super::super::operation::{Joint, Operation};
 use super::super::view::{Rows, View};
 
@@ -27,6 +28,10 @@ impl Operation for Linear {
 
     fn macs(&self) -> u64 {
         (self.input.count * self.weights.inputs() * self.weights.outputs()) as u64
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::of(&self.weights)
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
@@ -110,6 +115,14 @@ impl RowMap {
         (rows * self.width * inputs * outputs) as u64
     }
 
+    /// What the weights are kept and multiplied in.
+    pub(in super::super) fn precision(&self) -> Precision {
+        match &self.source {
+            Source::Pixels(weights, _) | Source::Windows { weights, .. } => Precision::of(weights),
+            Source::Planes(..) => Precision::F32,
+        }
+    }
+
     /// Computes the rows from `first` on that `out` has room for, and adds `residual`, which begins at row `first`. (Planes take no
     /// residual.)
     pub(in super::super) fn compute(
@@ -163,6 +176,10 @@ impl Operation for Convolution {
 
     fn macs(&self) -> u64 {
         self.map.macs(self.height)
+    }
+
+    fn precision(&self) -> Precision {
+        self.map.precision()
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
