@@ -180,14 +180,20 @@ pub(super) unsafe fn compute<S: Kernel, E: Element, const ROWS: usize, const VEC
 /// Applies an activation that is short enough to be unrolled over a tile.
 #[inline(always)]
 pub(super) fn activate<S: Lanes>(s: S, activation: Activation, sums: &mut [S::Vector]) {
-    let mut each = |known: Activation| sums.iter_mut().for_each(|sum| *sum = vector::value(s, known, *sum));
     match activation {
         Activation::None => {}
-        Activation::Relu => each(Activation::Relu),
-        Activation::Relu6 => each(Activation::Relu6),
-        Activation::Hardswish => each(Activation::Hardswish),
+        Activation::Relu => each(sums, |x| vector::value(s, Activation::Relu, x)),
+        Activation::Relu6 => each(sums, |x| vector::value(s, Activation::Relu6, x)),
+        Activation::Hardswish => each(sums, |x| vector::value(s, Activation::Hardswish, x)),
         // [`Finish`] does it.
         Activation::Gelu => unreachable!("a tile without GELU"),
+    }
+}
+
+#[inline(always)]
+fn each<V: Copy>(sums: &mut [V], function: impl Fn(V) -> V) {
+    for sum in sums {
+        *sum = function(*sum);
     }
 }
 
