@@ -33,7 +33,7 @@ MODELS = {
 # Instructions of exponentials and error functions: rounding and scaling.
 FUNCTION = r"\s+(frint|fcvt[anmpz]|vround|vrndscale|vscalef|vcvtt?ps2)"
 # Loops without which something is wrong here: kernel, level and arithmetic.
-REQUIRED = {ARM: {("linear", "neon", "f32")}, X86: {("linear", "avx2", "f32"), ("linear", "avx512", "f32")}}
+REQUIRED = {ARM: {("linear", "neon", "f32"), ("linear", "neon", "f16")}, X86: {("linear", "avx2", "f32"), ("linear", "avx512", "f32")}}
 
 Loop = namedtuple("Loop", "kernel level arithmetic macs body")
 

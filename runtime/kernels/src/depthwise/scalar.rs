@@ -9,8 +9,8 @@ pub(super) fn row(rows: &[Option<&[f32]>], shape: &Shape, weights: &Weights, act
     let (channels, kernel) = (weights.channels, weights.kernel);
     for (x, out) in out.chunks_exact_mut(channels).enumerate() {
         out.copy_from_slice(&weights.bias);
-        for (i, row) in rows.iter().enumerate() {
-            for j in 0..kernel {
+        for j in 0..kernel {
+            for (i, row) in rows.iter().enumerate() {
                 let Some((row, column)) = row.zip(shape.tap(x, j, shape.width)) else { continue };
                 let taps = &weights.taps[(i * kernel + j) * channels..];
                 for ((sum, value), tap) in out.iter_mut().zip(&row[column * channels..]).zip(taps) {

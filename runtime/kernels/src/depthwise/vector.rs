@@ -179,15 +179,20 @@ unsafe fn group<S: Lanes, const ROWS: usize, const KERNEL: usize, const STRIDE: 
     unsafe {
         let mut sums = [s.load_up_to(job.weights.bias.as_ptr().add(c), len); TOGETHER];
         let start = (x * STRIDE - job.shape.padding) * channels + c;
+        let mut taps = [[sums[0]; KERNEL]; ROWS];
+        for (taps, (_, source)) in taps.iter_mut().zip(seen) {
+            for (j, tap) in taps.iter_mut().enumerate() {
+                *tap = s.load_up_to(source.as_ptr().add(j * channels + c), len);
+            }
+        }
         for column in 0..(TOGETHER - 1) * STRIDE + reach {
-            for (row, taps) in seen {
+            for ((row, _), taps) in seen.iter().zip(&taps) {
                 let value = s.load_up_to(row.as_ptr().add(start + column * channels), len);
-                for (o, sum) in sums.iter_mut().enumerate() {
-                    for j in 0..KERNEL {
-                        if o * STRIDE + j * DILATION == column {
-                            let tap = s.load_up_to(taps.as_ptr().add(j * channels + c), len);
-                            *sum = s.mul_add(value, tap, *sum);
-                        }
+                for (j, &tap) in taps.iter().enumerate() {
+                    // Where the tap of this column is a window's, and not between two.
+                    let from = column.wrapping_sub(j * DILATION);
+                    if from.is_multiple_of(STRIDE) && from / STRIDE < TOGETHER {
+                        sums[from / STRIDE] = s.mul_add(value, tap, sums[from / STRIDE]);
                     }
                 }
             }
@@ -209,8 +214,8 @@ fn any<S: Lanes>(s: S, job: &Job<'_>, out: &mut [f32]) {
             // SAFETY: channel `c` has `len` channels from it on, in the bias, in every tap, in the output, and in pixels of the map.
             unsafe {
                 let mut sum = s.load_up_to(weights.bias.as_ptr().add(c), len);
-                for (i, row) in rows.iter().enumerate() {
-                    for j in 0..kernel {
+                for j in 0..kernel {
+                    for (i, row) in rows.iter().enumerate() {
                         let Some((row, column)) = row.zip(shape.tap(x, j, shape.width)) else { continue };
                         let source = row.as_ptr().add(column * channels + c);
                         let tap = weights.taps.as_ptr().add((i * kernel + j) * channels + c);
