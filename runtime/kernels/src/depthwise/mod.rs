@@ -3,8 +3,8 @@
 //! Formula: `out[y][x][c] = act(bias[c] + sum over i, j of in[y * stride + i * dilation - padding][x * stride + j * dilation -
 //! padding][c] * weight[c][i][j])`, with zeros outside the map.
 //!
-//! Rounding: in f32. A sum starts at the bias and takes columns `j`, and rows `i` within them, in ascending order, by fused multiply-adds except in scalar; what
-//! lies outside is left out.
+//! Rounding: in f32. A sum starts at the bias and takes columns `j`, and rows `i` within them, in ascending order, by fused
+//! multiply-adds except in scalar; what lies outside is left out.
 //!
 //! Layout: maps are rows of pixels of `channels` numbers, without gaps. Weights are given as `(channels, kernel, kernel)`.
 //!
