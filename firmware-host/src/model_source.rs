@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use cutout_models::compiled::CompiledModel;
 use cutout_models::manifest::MANIFEST_FILE;
 use cutout_models::{Bundle, registry};
 
@@ -13,6 +14,7 @@ use crate::cache::Cache;
 /// - nothing: the shipped one;
 /// - a folder: the bundle in it;
 /// - a `.pt`, `.pth` or `.safetensors` file: the checkpoint in it, converted in memory;
+/// - a file that `cutout models compile` has made: the model in it;
 /// - a name of the registry: the shipped one, or the bundle that `cutout models pull` has put into the user's cache.
 ///
 /// # Errors
@@ -43,6 +45,9 @@ pub(crate) fn load_named(model: &str, cache: &Cache) -> Result<Bundle> {
             bail!("{model} is a folder, but no model: it has no {MANIFEST_FILE}");
         }
         return Bundle::open(path).with_context(|| format!("cannot open the model in {model}"));
+    }
+    if CompiledModel::is(path) {
+        return Bundle::open_compiled(path).with_context(|| format!("cannot use the compiled model {model}"));
     }
     if path.is_file() {
         return Bundle::from_unknown_checkpoint(path).with_context(|| format!("cannot use the checkpoint {model}"));

@@ -6,11 +6,12 @@ mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::arch::mask_decoder::{DecoderShape, mask_decoder};
 use crate::arch::{InputSize, cutout_s, sam_vit, tiny_vit};
 use crate::checkpoint::StateDict;
+use crate::compiled::CompiledModel;
 use crate::digest::{Sha256Stream, sha256, sha256_file};
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, WEIGHTS_FILE};
@@ -23,7 +24,7 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 const ID_DIGITS: usize = 12;
 
 /// A model ready for use: a folder with `manifest.json` and `weights.safetensors`, or the same two built into the
-/// program, or weights in memory.
+/// program, or weights in memory, or a model that was compiled to one file.
 ///
 /// Weights in a folder are read by memory map: opening costs no more than the headers, whatever the size.
 #[derive(Clone)]
@@ -40,6 +41,7 @@ enum Origin {
     Folder(PathBuf),
     BuiltIn(&'static [u8]),
     Memory,
+    Compiled(Arc<CompiledModel>),
 }
 
 impl Bundle {
@@ -79,6 +81,22 @@ impl Bundle {
         Ok(Bundle { manifest, weights: state, origin: Origin::BuiltIn(weights), digest: OnceLock::new() })
     }
 
+    /// Opens a model that was compiled to one file. Its weights are there in the layout of the kernels only: it runs, but gives no
+    /// tensors and no ONNX graphs.
+    ///
+    /// # Errors
+    /// As [`CompiledModel::open`].
+    pub fn open_compiled(path: &Path) -> Result<Self> {
+        let compiled = Arc::new(CompiledModel::open(path)?);
+        let (manifest, digest) = (compiled.manifest().clone(), compiled.weights_sha256().to_owned().into());
+        Ok(Bundle { manifest, weights: StateDict::new(), origin: Origin::Compiled(compiled), digest })
+    }
+
+    /// The compiled model, if this is one.
+    pub fn compiled(&self) -> Option<&Arc<CompiledModel>> {
+        if let Origin::Compiled(compiled) = &self.origin { Some(compiled) } else { None }
+    }
+
     /// A bundle of weights in memory, such as stand-in weights. What a checkpoint holds beside the network's own tensors
     /// (training counters, pixel statistics) is left out.
     pub fn from_parts(mut manifest: Manifest, weights: &StateDict) -> Result<Self> {
@@ -107,14 +125,19 @@ impl Bundle {
             }),
             Origin::BuiltIn(bytes) => check(WEIGHTS_FILE, sha256(bytes), weights_entry(&self.manifest)?),
             Origin::Memory => Ok(()),
+            Origin::Compiled(compiled) => compiled.verify(),
         }
     }
 
-    /// Checks that the weights are complete and of the right shapes, by building both graphs.
+    /// Checks that the weights are complete and of the right shapes, by building both graphs. A compiled model was checked so when it
+    /// was made.
     ///
     /// # Errors
     /// `Mismatch`, naming the tensor.
     pub fn check_architecture(&self) -> Result<()> {
+        if self.compiled().is_some() {
+            return Ok(());
+        }
         let InputSize { height, width } = self.input_size();
         self.image_encoder_onnx(self.input_size())?;
         let embedding = (height / 16, width / 16);
@@ -141,11 +164,16 @@ impl Bundle {
     ///
     /// For weights in memory the hash is of names, shapes and values, and is computed at the first call.
     pub fn id(&self) -> String {
-        let digest = self.digest.get_or_init(|| match self.manifest.file(WEIGHTS_FILE) {
+        let digest = self.weights_sha256();
+        format!("{}@{}", self.manifest.name, digest.get(..ID_DIGITS).unwrap_or(digest))
+    }
+
+    /// SHA-256 of the weights: of their file, or for weights in memory of names, shapes and values, computed at the first call.
+    pub fn weights_sha256(&self) -> &str {
+        self.digest.get_or_init(|| match self.manifest.file(WEIGHTS_FILE) {
             Some(entry) => entry.sha256.clone(),
             None => content_digest(&self.weights),
-        });
-        format!("{}@{}", self.manifest.name, digest.get(..ID_DIGITS).unwrap_or(digest))
+        })
     }
 
     /// Which network the weights belong to.
@@ -180,8 +208,10 @@ impl Bundle {
     /// [`arch`](crate::arch).
     ///
     /// # Errors
-    /// `Mismatch` if the architecture cannot be built at that size or a tensor is missing or of another shape.
+    /// `Mismatch` if the architecture cannot be built at that size or a tensor is missing or of another shape; `Refused` by a compiled
+    /// model.
     pub fn image_encoder_onnx(&self, input: InputSize) -> Result<OnnxModel> {
+        self.plain()?;
         match self.architecture() {
             Architecture::MobileSam => tiny_vit::image_encoder(&self.weights, input),
             Architecture::SamVit => sam_vit::image_encoder(&self.weights, input),
@@ -192,9 +222,23 @@ impl Bundle {
     /// The prompt encoder and mask decoder as one ONNX graph, see [`mask_decoder`].
     ///
     /// # Errors
-    /// `Mismatch` if a tensor is missing or of another shape.
+    /// `Mismatch` if a tensor is missing or of another shape; `Refused` by a compiled model.
     pub fn mask_decoder_onnx(&self, shape: DecoderShape) -> Result<OnnxModel> {
+        self.plain()?;
         mask_decoder(&self.weights, shape)
+    }
+}
+
+impl Bundle {
+    /// Refuses a compiled model.
+    fn plain(&self) -> Result<()> {
+        match self.compiled() {
+            None => Ok(()),
+            Some(_) => Err(Error::refused(format!(
+                "to take plain weights from the compiled model {}: use the model that it was made from",
+                self.name()
+            ))),
+        }
     }
 }
 

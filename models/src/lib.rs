@@ -4,10 +4,12 @@
 pub mod arch;
 mod bundle;
 pub mod checkpoint;
+pub mod compiled;
 pub mod digest;
 mod error;
 pub mod manifest;
 pub mod onnx;
+mod part_file;
 pub mod registry;
 mod spec;
 pub mod standin;

@@ -132,7 +132,7 @@ impl Manifest {
         self.files.iter().find(|f| f.name == name)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Error::malformed(format!("{MANIFEST_FILE}: {what}")));
         if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
             return bad(format!("{:?} is no name for a model", self.name));

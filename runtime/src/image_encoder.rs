@@ -6,6 +6,8 @@ use cutout_models::arch::InputSize;
 use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
+const NAME: &str = "image encoder";
+
 /// The image encoder of a model at one input size.
 #[derive(Clone)]
 pub(crate) struct ImageEncoder {
@@ -19,10 +21,16 @@ impl ImageEncoder {
         (operators, precision): (Operators, Precision),
         threads: &Threads,
     ) -> Result<Self> {
-        let onnx = bundle.image_encoder_onnx(input)?;
-        Ok(ImageEncoder {
-            network: Network::load("image encoder", onnx, Inputs::default(), operators, precision, threads)?,
-        })
+        let inputs = Inputs::default();
+        let network = match bundle.compiled() {
+            Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
+            None => Network::load(NAME, bundle.image_encoder_onnx(input)?, inputs, operators, precision, threads)?,
+        };
+        Ok(ImageEncoder { network })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Whether tract runs it.

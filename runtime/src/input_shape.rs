@@ -1,7 +1,7 @@
 //! [`InputShape`]: which input size an image is encoded at.
 
-use cutout_models::Architecture;
 use cutout_models::arch::InputSize;
+use cutout_models::{Architecture, Bundle};
 
 use crate::geometry::Size;
 
@@ -22,6 +22,52 @@ impl InputShape {
     /// The shape that suits an architecture, with `side` as its longest side.
     pub fn of_side(side: usize, architecture: Architecture) -> Self {
         if architecture.fits_images() { InputShape::Fit(side) } else { InputShape::Fixed(InputSize::square(side)) }
+    }
+
+    /// The shape that a model has where none is asked for. A compiled model has that of the largest size that it was made for, or the
+    /// one that it was trained for.
+    pub fn of_bundle(bundle: &Bundle) -> Self {
+        let (default, fits) = (bundle.input_size(), bundle.architecture().fits_images());
+        let side = |size: &InputSize| size.height.max(size.width);
+        let made_for = bundle.compiled().map(|model| model.sizes());
+        match made_for.as_deref() {
+            Some(sizes @ [first, ..]) => match fits {
+                true => InputShape::Fit(sizes.iter().map(side).max().unwrap_or(default.width)),
+                false => InputShape::Fixed(if sizes.contains(&default) { default } else { *first }),
+            },
+            _ if fits => InputShape::Fit(side(&default)),
+            _ => InputShape::Fixed(default),
+        }
+    }
+
+    /// The input sizes for images of the usual shapes (1:1, 4:3, 3:2, 16:9, lying and upright).
+    pub fn usual_sizes(self) -> Vec<InputSize> {
+        let mut sizes = Vec::new();
+        for (long, short) in [(1, 1), (4, 3), (3, 2), (16, 9)] {
+            for image in [Size::new(long, short), Size::new(short, long)] {
+                let size = self.for_image(image);
+                if !sizes.contains(&size) {
+                    sizes.push(size);
+                }
+            }
+        }
+        sizes
+    }
+
+    /// The one of `sizes` for an image: the one that this shape gives, if it is there, else the one that shows the image largest, with
+    /// the least padding.
+    pub(crate) fn best_of(self, sizes: &[InputSize], image: Size) -> InputSize {
+        let wanted = self.for_image(image);
+        if sizes.contains(&wanted) {
+            return wanted;
+        }
+        let scale = |size: &InputSize| {
+            let [height, width] = [(size.height, image.height), (size.width, image.width)];
+            f64::min(height.0 as f64 / height.1.max(1) as f64, width.0 as f64 / width.1.max(1) as f64)
+        };
+        let pixels = |size: &InputSize| size.height * size.width;
+        let better = |a: &&InputSize, b: &&InputSize| scale(a).total_cmp(&scale(b)).then(pixels(b).cmp(&pixels(a)));
+        sizes.iter().max_by(better).copied().unwrap_or(wanted)
     }
 
     /// The input size for an image of size `image`.
@@ -67,6 +113,22 @@ mod tests {
             assert_eq!(resized.width.max(resized.height), 512, "{image}");
             assert!(input.width - resized.width < 32 && input.height - resized.height < 32, "{image}: {input}");
         }
+    }
+
+    #[test]
+    fn the_size_that_shows_an_image_largest_is_best() {
+        let fit = InputShape::Fit(512);
+        let sizes = fit.usual_sizes();
+        let square = InputSize::square(512);
+        assert_eq!((sizes.len(), sizes[0]), (7, square));
+        let best = |width, height| fit.best_of(&sizes, Size::new(width, height));
+        assert_eq!(best(1920, 1080), InputSize::new(288, 512));
+        // 5:4 would be 416 rows, which are not there; 384 would show it smaller.
+        assert_eq!(best(1280, 1024), square);
+        // A panorama wants fewer rows than any has.
+        assert_eq!(best(4000, 1000), InputSize::new(288, 512));
+        let fixed = InputShape::Fixed(square);
+        assert_eq!((fixed.usual_sizes(), fixed.best_of(&[square], Size::new(3, 9))), (vec![square], square));
     }
 
     #[test]

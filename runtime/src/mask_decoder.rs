@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cutout_models::Bundle;
+use cutout_models::arch::InputSize;
 use cutout_models::arch::mask_decoder::DecoderShape;
 use cutout_models::onnx::Dim;
 use rayon::prelude::*;
@@ -12,6 +13,8 @@ use crate::embedding::ImageEmbedding;
 use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{LowResLogits, ModelPrompt};
+
+const NAME: &str = "mask decoder";
 
 /// Masks that every run gives: token 0, then tokens 1 to 3.
 const MASK_TOKENS: usize = 4;
@@ -42,17 +45,24 @@ impl MaskDecoder {
 
     pub(crate) fn load(
         bundle: &Bundle,
-        grid: (usize, usize),
+        input: InputSize,
         (operators, precision): (Operators, Precision),
         threads: &Threads,
     ) -> Result<Self> {
+        let grid = (input.height / 16, input.width / 16);
         let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Symbol("num_points"), embedding: grid };
         let inputs = Inputs { early: &["image_embeddings", "high_res_s0", "high_res_s1"], fixed: &["has_mask_input"] };
-        let network =
-            Network::load("mask decoder", bundle.mask_decoder_onnx(shape)?, inputs, operators, precision, threads)?;
+        let network = match bundle.compiled() {
+            Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
+            None => Network::load(NAME, bundle.mask_decoder_onnx(shape)?, inputs, operators, precision, threads)?,
+        };
         let (height, width) = (grid.0 * 4, grid.1 * 4);
         let no_mask = Arc::new(Tensor::new([1, 1, height, width], vec![0.0; height * width])?);
         Ok(MaskDecoder { network, grid, threads: threads.clone(), no_mask })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Decodes prompts on one embedding, on the model's threads, and gives the masks of `tokens`: 0 is the single mask, 1 to 3 are

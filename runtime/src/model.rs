@@ -1,13 +1,15 @@
 //! [`Model`]: a bundle made ready to run on this machine.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::linear::peak_macs_per_second;
 use cutout_models::arch::InputSize;
+use cutout_models::compiled::CompiledWriter;
 use cutout_models::{Bundle, Normalization};
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Layer, Operators, Precision, Tensor, Threads};
+use crate::engine::{Layer, Operators, Precision, Tensor, Threads, level_of, wrong_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::image_encoder::ImageEncoder;
@@ -40,6 +42,8 @@ struct Inner {
     threads: Threads,
     operators: Operators,
     precision: Precision,
+    /// Those input sizes that a compiled model was made for and that belong to `input`; none where any can be built.
+    sizes: Vec<InputSize>,
     /// The networks by input size, the last used first.
     stages: Mutex<Vec<(InputSize, Stages)>>,
 }
@@ -59,20 +63,32 @@ impl Model {
     /// they are built when the first image of a size comes, or by [`prepare`](Self::prepare).
     ///
     /// # Errors
-    /// `ModelMismatch` if the weights do not fit the architecture or the input size is one that it cannot take,
-    /// `Engine` if a network cannot be prepared, or tract is asked for anything but f32.
+    /// `ModelMismatch` if the weights do not fit the architecture, the input size is one that it cannot take, or a compiled model was
+    /// not made for that input size or for what runs the networks; `Engine` if a network cannot be prepared, or tract is asked for
+    /// anything but f32.
     pub fn load(bundle: Bundle, options: ModelOptions) -> Result<Self> {
         if options.operators == Operators::Tract && options.precision != Precision::F32 {
             let what =
                 format!("tract computes in f32, not in {}: choose that, or our own operators", options.precision);
             return Err(Error::new(ErrorKind::Engine, what));
         }
-        let default = bundle.input_size();
-        let input = options.input.unwrap_or_else(|| match bundle.architecture().fits_images() {
-            true => InputShape::Fit(default.width.max(default.height)),
-            false => InputShape::Fixed(default),
-        });
+        let input = options.input.unwrap_or_else(|| InputShape::of_bundle(&bundle));
         input.largest().multiple_of(bundle.architecture().size_multiple())?;
+        let sizes = match bundle.compiled() {
+            None => Vec::new(),
+            Some(model) => {
+                level_of(model, options.operators, options.precision)?;
+                let mut sizes = model.sizes();
+                sizes.retain(|size| match input {
+                    InputShape::Fixed(wanted) => *size == wanted,
+                    InputShape::Fit(side) => size.height.max(size.width) == side,
+                });
+                if sizes.is_empty() {
+                    return Err(wrong_size(model, input.largest()));
+                }
+                sizes
+            }
+        };
         let threads = Threads::new(options.threads)?;
         let id = bundle.id();
         let model = Model {
@@ -83,6 +99,7 @@ impl Model {
                 threads,
                 operators: options.operators,
                 precision: options.precision,
+                sizes,
                 stages: Mutex::default(),
             }),
         };
@@ -90,6 +107,35 @@ impl Model {
             model.stages(size)?;
         }
         Ok(model)
+    }
+
+    /// Writes a model, prepared for what runs it and for these input sizes, to one file, for `Bundle::open_compiled`. Its weights are packed
+    /// as the kernels read them, so that it starts without building or packing anything, and are used where they lie.
+    ///
+    /// # Errors
+    /// `ModelMismatch` as [`load`](Self::load), or if there are no sizes; `Engine` if our own operators do not cover a network; `Io` if the
+    /// file cannot be written. An earlier file is left as it was then.
+    pub fn compile(
+        bundle: &Bundle,
+        sizes: &[InputSize],
+        (operators, precision): (Operators, Precision),
+        path: &Path,
+    ) -> Result<()> {
+        let Operators::Own(level) = operators else {
+            return Err(Error::new(ErrorKind::Engine, "tract prepares nothing that can be kept: choose a SIMD level"));
+        };
+        if sizes.is_empty() {
+            return Err(Error::new(ErrorKind::ModelMismatch, "a model is compiled for input sizes: give one or more"));
+        }
+        let mut file = CompiledWriter::create(path)?;
+        for &size in sizes {
+            let input = Some(InputShape::Fixed(size));
+            let stages =
+                Model::load(bundle.clone(), ModelOptions { input, threads: 0, operators, precision })?.stages(size)?;
+            stages.image_encoder.network().write(size, &mut file)?;
+            stages.mask_decoder.network().write(size, &mut file)?;
+        }
+        Ok(file.finish(bundle, level.name(), precision.name())?)
     }
 
     /// Builds the networks for images of size `image`, so that the first of them takes no longer than the next.
@@ -115,9 +161,13 @@ impl Model {
         self.inner.input
     }
 
-    /// The input size, in model pixels, for an image of size `image`.
+    /// The input size, in model pixels, for an image of size `image`: of a compiled model, the one that it was made for and that shows the
+    /// image largest.
     pub fn input_for(&self, image: Size) -> InputSize {
-        self.inner.input.for_image(image)
+        match self.inner.sizes.as_slice() {
+            [] => self.inner.input.for_image(image),
+            sizes => self.inner.input.best_of(sizes, image),
+        }
     }
 
     /// Mean and standard deviation that preprocessing takes out, in grey levels.
@@ -183,8 +233,9 @@ impl Model {
         // Not under the lock: a worker that waits inside may take up a run that wants it.
         let run = (inner.operators, inner.precision);
         let image_encoder = ImageEncoder::load(&inner.bundle, size, run, &inner.threads)?;
-        let grid = (size.height / 16, size.width / 16);
-        let mask_decoder = MaskDecoder::load(&inner.bundle, grid, run, &inner.threads)?;
+        let mask_decoder = MaskDecoder::load(&inner.bundle, size, run, &inner.threads)?;
+        // The networks have weights of their own.
+        inner.bundle.weights().release();
         let stages = Stages { image_encoder, mask_decoder };
         let mut kept = lock();
         kept.retain(|(s, _)| *s != size);

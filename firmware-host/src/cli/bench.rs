@@ -53,7 +53,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct BenchArgs {
-    /// Model by name, or the folder of a bundle [default: the shipped model]
+    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]

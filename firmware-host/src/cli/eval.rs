@@ -52,7 +52,7 @@ Examples:
 pub(super) struct EvalArgs {
     /// Folder with one folder per source, or a single source
     dir: PathBuf,
-    /// Model by name, or the folder of a bundle [default: the shipped model]
+    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]

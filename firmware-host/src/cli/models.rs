@@ -1,5 +1,6 @@
 //! `cutout models`: what models there are, and what to do with their files.
 
+mod compile;
 mod example;
 mod export;
 mod info;
@@ -23,6 +24,7 @@ pub(crate) enum ModelsCommand {
     Verify(verify::VerifyArgs),
     Info(info::InfoArgs),
     Export(export::ExportArgs),
+    Compile(compile::CompileArgs),
     Parity(parity::ParityArgs),
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn run(command: ModelsCommand) -> anyhow::Result<ExitCode> {
         ModelsCommand::Verify(args) => verify::run(&args),
         ModelsCommand::Info(args) => info::run(&args),
         ModelsCommand::Export(args) => export::run(&args),
+        ModelsCommand::Compile(args) => compile::run(&args),
         ModelsCommand::Parity(args) => parity::run(&args),
     }
 }

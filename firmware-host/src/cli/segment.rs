@@ -73,7 +73,7 @@ pub(crate) struct SegmentArgs {
     /// Look again, closer, where the object is small in the photo
     #[arg(long)]
     zoom: bool,
-    /// Model by name, folder of a bundle, or checkpoint file [default: the shipped model]
+    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]

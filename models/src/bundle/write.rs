@@ -22,6 +22,7 @@ impl Bundle {
     /// `Refused` if `folder` exists and is no bundle, `Mismatch` if a weight does not fit the precision, `Io` if the disk
     /// is full or not writable. Nothing is left behind then.
     pub fn write(&self, folder: &Path, precision: Precision) -> Result<Bundle> {
+        self.plain()?;
         if folder.exists() && !folder.join(MANIFEST_FILE).is_file() && !is_empty_folder(folder) {
             return Err(Error::Refused { what: format!("to replace {}, which is no bundle", folder.display()) });
         }

@@ -15,4 +15,5 @@ mod torch;
 
 pub use safetensors::write_safetensors;
 pub use state_dict::StateDict;
+pub(crate) use storage::Storage;
 pub use tensor::{Dtype, TensorData};

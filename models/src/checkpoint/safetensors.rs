@@ -2,9 +2,8 @@
 //! JSON header, then the tensors, row-major and little-endian.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use half::f16;
 use safetensors::tensor::Metadata;
@@ -15,14 +14,13 @@ use super::state_dict::StateDict;
 use super::storage::Storage;
 use super::tensor::{Dtype, TensorData, row_major};
 use crate::error::{Error, Result};
+use crate::part_file::PartFile;
 
 /// Bytes of the length before the header.
 const LENGTH: usize = 8;
 /// Longest header that the format allows.
 const MAX_HEADER: usize = 100_000_000;
 const METADATA: &str = "__metadata__";
-/// Most unfinished files beside one destination.
-const MAX_PARTS: u32 = 1000;
 
 /// Reads the header; the tensors stay ranges of `file`.
 ///
@@ -211,8 +209,8 @@ fn write<C: Copy>(
     header.resize(header.len().next_multiple_of(LENGTH), b' ');
 
     let part = PartFile::create(path)?;
-    let mut file = BufWriter::new(&part.file);
-    let failed = |e| Error::io(&part.path, e);
+    let mut file = BufWriter::new(part.file());
+    let failed = |e| Error::io(part.path(), e);
     file.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
     file.write_all(&header).map_err(failed)?;
     let mut buffer = Vec::new();
@@ -224,45 +222,4 @@ fn write<C: Copy>(
     file.flush().map_err(failed)?;
     drop(file);
     part.publish(path)
-}
-
-/// A file beside its destination that is removed again unless it is published.
-struct PartFile {
-    file: File,
-    path: PathBuf,
-    published: bool,
-}
-
-impl PartFile {
-    fn create(destination: &Path) -> Result<Self> {
-        let Some(name) = destination.file_name() else {
-            return Err(Error::io(destination, io::Error::new(io::ErrorKind::InvalidInput, "names no file")));
-        };
-        let mut attempt = 0;
-        loop {
-            let mut name = name.to_owned();
-            name.push(format!(".{}-{attempt}.part", std::process::id()));
-            let path = destination.with_file_name(name);
-            match File::create_new(&path) {
-                Ok(file) => return Ok(PartFile { file, path, published: false }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < MAX_PARTS => attempt += 1,
-                Err(e) => return Err(Error::io(destination, e)),
-            }
-        }
-    }
-
-    fn publish(mut self, destination: &Path) -> Result<()> {
-        self.file.sync_all().map_err(|e| Error::io(&self.path, e))?;
-        std::fs::rename(&self.path, destination).map_err(|e| Error::io(destination, e))?;
-        self.published = true;
-        Ok(())
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.published {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }

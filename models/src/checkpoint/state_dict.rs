@@ -131,6 +131,11 @@ impl StateDict {
         self.metadata.insert(key.into(), value.into());
     }
 
+    /// Gives the memory of tensors in mapped files back to the system: they are read from the file again when they are next used.
+    pub fn release(&self) {
+        self.tensors.values().for_each(|tensor| tensor.storage.release());
+    }
+
     /// The values of a tensor as row-major float32.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! [`Storage`]: a range of bytes that tensors share.
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use mmap_io::{MemoryMappedFile, MmapIoError};
+use mmap_io::{MemoryMappedFile, MmapAdvice, MmapIoError};
 
 use crate::error::{Error, Result};
 
@@ -58,6 +59,14 @@ impl Storage {
         Storage { start: 0, len: bytes.len(), source: Source::Owned(Arc::new(bytes)) }
     }
 
+    /// Gives the pages of a mapped file back to the system, which reads them again where they are asked for.
+    pub(crate) fn release(&self) {
+        if let Source::Mapped(map) = &self.source {
+            // A hint: where it is not taken, the pages stay.
+            let _ = map.advise(self.start as u64, self.len as u64, MmapAdvice::DontNeed);
+        }
+    }
+
     /// Number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -81,5 +90,11 @@ impl Storage {
             Source::Owned(bytes) => &bytes[self.start..self.start + self.len],
         };
         Ok(all)
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len)
     }
 }

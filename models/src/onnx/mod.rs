@@ -33,17 +33,9 @@ impl OnnxModel {
         &self.proto
     }
 
-    /// A copy of the graph without its constants.
-    pub fn without_constants(&self) -> Self {
-        let graph = self.proto.graph.as_ref().map(|g| proto::GraphProto {
-            node: g.node.clone(),
-            name: g.name.clone(),
-            initializer: Vec::new(),
-            input: g.input.clone(),
-            output: g.output.clone(),
-        });
-        let opset_import = self.proto.opset_import.clone();
-        OnnxModel { proto: proto::ModelProto { graph, opset_import, ..Default::default() } }
+    /// The protobuf message, to be changed.
+    pub fn proto_mut(&mut self) -> &mut proto::ModelProto {
+        &mut self.proto
     }
 
     /// Names of the graph's inputs, in order.

@@ -15,6 +15,7 @@ pub mod linear;
 pub mod normalize;
 pub mod pixels;
 pub mod resize;
+mod shared;
 mod simd;
 pub mod softmax;
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub mod upscale_logits;
 
 pub use activation::Activation;
 pub use aligned::Aligned;
+pub use shared::{Bytes, Shared};
 pub use simd::SimdLevel;

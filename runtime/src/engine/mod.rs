@@ -3,6 +3,7 @@
 //! A [`Network`] is a graph that has been made ready for this machine and can be run any number of times, from any thread. Our own
 //! operators run it where they cover it (the `program` folder), tract where they do not.
 
+mod compiled;
 mod layer;
 mod network;
 mod precision;
@@ -11,7 +12,9 @@ mod tensor;
 mod threads;
 #[cfg_attr(not(feature = "tract"), path = "without_tract.rs")]
 mod tract;
+mod workspace;
 
+pub(crate) use compiled::{level_of, wrong_size};
 pub use layer::Layer;
 pub use network::{Inputs, Network, Operators, Prepared};
 pub use precision::Precision;

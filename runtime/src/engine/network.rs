@@ -5,11 +5,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::SimdLevel;
+use cutout_models::arch::InputSize;
+use cutout_models::compiled::{CompiledModel, CompiledWriter};
 use cutout_models::onnx::OnnxModel;
-use cutout_models::onnx::proto::{DimensionValue, ValueInfoProto};
 
-use super::program::{Constants, Kept, Packed, Program};
+use super::program::{Description, Dimension, Kept, Program, Store};
 use super::tract::TractPlan;
+use super::workspace::Workspace;
 use super::{Layer, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -74,10 +76,9 @@ enum Engine {
 }
 
 /// A graph as programs of our own operators, one for each set of symbolic dimensions and fixed inputs that came.
-struct Own {
-    onnx: OnnxModel,
-    constants: Constants,
-    packed: Packed,
+pub(super) struct Own {
+    pub(super) graph: Description,
+    pub(super) store: Store,
     level: SimdLevel,
     early: Vec<String>,
     fixed: Vec<String>,
@@ -119,7 +120,7 @@ impl Network {
     /// `Engine` if our own operators do not cover it and tract cannot import or optimise it, or is not part of this build.
     pub fn load(
         name: &str,
-        onnx: OnnxModel,
+        mut onnx: OnnxModel,
         inputs: Inputs<'_>,
         operators: Operators,
         precision: Precision,
@@ -127,7 +128,7 @@ impl Network {
     ) -> Result<Self> {
         let engine = match operators {
             // What is constant is computed on the model's own threads.
-            Operators::Own(level) => match threads.install(|| Own::new(&onnx, inputs, level, precision)) {
+            Operators::Own(level) => match threads.install(|| Own::new(&mut onnx, inputs, level, precision)) {
                 Ok(own) => Engine::Own(Box::new(own)),
                 Err(why) => Engine::Tract(
                     TractPlan::load(name, &onnx)
@@ -137,6 +138,41 @@ impl Network {
             Operators::Tract => Engine::Tract(TractPlan::load(name, &onnx)?),
         };
         Ok(Network { name: name.into(), threads: threads.clone(), engine: Arc::new(engine) })
+    }
+
+    /// The network of that name, for an input size, of a compiled model.
+    ///
+    /// # Errors
+    /// `ModelMismatch` if the model was made for another SIMD level, in another precision or for other input sizes, or is damaged.
+    pub fn open(
+        name: &str,
+        model: &Arc<CompiledModel>,
+        input: InputSize,
+        inputs: Inputs<'_>,
+        (operators, precision): (Operators, Precision),
+        threads: &Threads,
+    ) -> Result<Self> {
+        let level = super::level_of(model, operators, precision)?;
+        let own = threads.install(|| Own::open(model, name, input, inputs, (level, precision)))?;
+        Ok(Network { name: name.into(), threads: threads.clone(), engine: Arc::new(Engine::Own(Box::new(own))) })
+    }
+
+    /// Adds the network, for an input size, to a compiled model, for [`open`](Self::open).
+    ///
+    /// # Errors
+    /// `Engine` if tract runs it, `Io` if the file cannot be written.
+    pub fn write(&self, input: InputSize, file: &mut CompiledWriter) -> Result<()> {
+        match &*self.engine {
+            Engine::Own(own) => {
+                self.threads.install(|| own.pack_all())?;
+                own.write(&self.name, input, file)
+            }
+            Engine::Tract(_) => {
+                let what =
+                    format!("the {} is not covered by our own operators: only tract can run it, uncompiled", self.name);
+                Err(Error::new(ErrorKind::Engine, what))
+            }
+        }
     }
 
     /// Runs the graph on named `inputs`, in any order; inputs that the graph does not declare are ignored. Uses the
@@ -158,7 +194,7 @@ impl Network {
         match &*self.engine {
             Engine::Tract(plan) => batch.iter().map(|inputs| plan.run(&self.name, &self.threads, inputs)).collect(),
             Engine::Own(own) => {
-                let run = || own.run(prepared, batch);
+                let run = || own.run(prepared, batch, self.threads.workspace());
                 let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
                 result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))
             }
@@ -180,7 +216,7 @@ impl Network {
             Engine::Tract(_) => Ok(Vec::new()),
             Engine::Own(own) => {
                 let key = own.key(inputs)?;
-                self.threads.install(|| own.program(&key)?.profile(inputs, rounds))
+                self.threads.install(|| own.program(&key)?.profile(inputs, rounds, self.threads.workspace()))
             }
         }
     }
@@ -190,60 +226,89 @@ impl Own {
     /// Programs kept at once: prompts of that many different numbers of points.
     const KEPT: usize = 16;
 
+    /// Takes the constants out of `onnx`; where the graph is not covered, they are there again.
     fn new(
-        onnx: &OnnxModel,
+        onnx: &mut OnnxModel,
         inputs: Inputs<'_>,
         level: SimdLevel,
         precision: Precision,
     ) -> std::result::Result<Self, String> {
+        let graph = Description::of(onnx.proto().graph.as_ref().ok_or("there is no graph")?)?;
+        let (store, taken) = Store::take(onnx, precision.storage())?;
+        let own = Own::of(graph, store, inputs, level);
+        if own.is_err() {
+            taken.give_back(onnx);
+        }
+        own
+    }
+
+    /// A graph and its constants, of which those that are packed are let go. The first program shows whether it is covered.
+    pub(super) fn of(
+        graph: Description,
+        store: Store,
+        inputs: Inputs<'_>,
+        level: SimdLevel,
+    ) -> std::result::Result<Self, String> {
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        let constants = Constants::of(onnx)?;
-        let own = Own {
-            onnx: onnx.without_constants(),
-            constants,
-            packed: Packed::new(precision.storage()),
-            level,
-            early: owned(inputs.early),
-            fixed: owned(inputs.fixed),
-            programs: Mutex::default(),
-        };
-        // The first program shows whether the graph is covered; symbols stand for two, a box or a point and its padding.
-        let declared = own.declared();
-        let symbols = declared.iter().flat_map(dimensions).filter_map(|dim| match dim {
-            Some(DimensionValue::DimParam(name)) => Some((name.clone(), 2)),
-            _ => None,
-        });
-        let mut key = Key { symbols: symbols.collect(), fixed: vec![0; own.fixed.len()] };
-        key.symbols.dedup();
-        own.program(&key).map_err(|e| e.to_string())?;
+        let (early, fixed) = (owned(inputs.early), owned(inputs.fixed));
+        let own = Own { graph, store, level, early, fixed, programs: Mutex::default() };
+        own.program(&own.likely(0.0)).map_err(|e| e.to_string())?;
+        own.store.forget_packed(&own.graph.read_plainly());
         Ok(own)
     }
 
-    fn declared(&self) -> &[ValueInfoProto] {
-        self.onnx.proto().graph.as_ref().map_or(&[], |g| &g.input)
+    /// Packs what any program reads packed.
+    fn pack_all(&self) -> Result<()> {
+        for fixed in [0.0, 1.0] {
+            self.program(&self.likely(fixed))?;
+        }
+        self.store.forget_packed(&self.graph.read_plainly());
+        Ok(())
     }
 
-    fn run(&self, prepared: &Prepared, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
+    /// A key that is likely to come: symbols stand for two, a box or a point and its padding, and fixed inputs have a value.
+    fn likely(&self, fixed: f32) -> Key {
+        let symbols = self.graph.inputs.iter().flat_map(|input| &input.shape).filter_map(|dimension| match dimension {
+            Dimension::Symbol(name) => Some((name.clone(), 2)),
+            Dimension::Size(_) => None,
+        });
+        let mut key = Key { symbols: symbols.collect(), fixed: vec![fixed.to_bits(); self.fixed.len()] };
+        key.symbols.dedup();
+        key
+    }
+
+    fn run(
+        &self,
+        prepared: &Prepared,
+        batch: &[&[(&str, &Tensor)]],
+        workspace: &Workspace,
+    ) -> Result<Vec<Vec<Tensor>>> {
         let keys = batch.iter().map(|inputs| self.key(inputs)).collect::<Result<Vec<_>>>()?;
         let mut outputs = Vec::with_capacity(batch.len());
         for keys in keys.chunk_by(|a, b| a == b) {
             let batch = &batch[outputs.len()..][..keys.len()];
             let program = self.program(&keys[0])?;
-            let values = Self::kept(&program, prepared, &keys[0], batch[0])?;
-            outputs.extend(program.run(&values, batch)?);
+            let values = Self::kept(&program, prepared, &keys[0], batch[0], workspace)?;
+            outputs.extend(program.run(&values, batch, workspace)?);
         }
         Ok(outputs)
     }
 
     /// What the early steps make of the early inputs, computed if it is not at hand.
-    fn kept(program: &Program, prepared: &Prepared, key: &Key, inputs: &[(&str, &Tensor)]) -> Result<Arc<Kept>> {
+    fn kept(
+        program: &Program,
+        prepared: &Prepared,
+        key: &Key,
+        inputs: &[(&str, &Tensor)],
+        workspace: &Workspace,
+    ) -> Result<Arc<Kept>> {
         // Nothing is computed under a lock: a worker that waits inside may take up a run that wants the same lock.
         let lock = || prepared.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().iter().find(|(fixed, _)| *fixed == key.fixed).map(|(_, kept)| Arc::clone(kept));
         if let Some(values) = known {
             return Ok(values);
         }
-        let values = Arc::new(program.prepare(inputs)?);
+        let values = Arc::new(program.prepare(inputs, workspace)?);
         let mut kept = lock();
         // Another thread may have been faster.
         if let Some((_, values)) = kept.iter().find(|(fixed, _)| *fixed == key.fixed) {
@@ -255,13 +320,13 @@ impl Own {
 
     fn key(&self, inputs: &[(&str, &Tensor)]) -> Result<Key> {
         let mut key = Key::default();
-        for input in self.declared() {
+        for input in &self.graph.inputs {
             let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == input.name) else { continue };
             if self.fixed.contains(&input.name) {
                 key.fixed.extend(tensor.values().iter().map(|v| v.to_bits()));
             }
-            for (dim, &size) in dimensions(input).zip(tensor.shape()) {
-                let Some(DimensionValue::DimParam(name)) = dim else { continue };
+            for (dimension, &size) in input.shape.iter().zip(tensor.shape()) {
+                let Dimension::Symbol(name) = dimension else { continue };
                 match key.symbols.iter().find(|(symbol, _)| symbol == name) {
                     None => key.symbols.push((name.clone(), size)),
                     Some((_, other)) if *other == size => {}
@@ -289,7 +354,7 @@ impl Own {
         let fixed: Vec<(&str, &[f32])> =
             self.fixed.iter().map(String::as_str).zip(values.iter().map(|v| v.as_slice())).collect();
         let early: Vec<&str> = self.early.iter().map(String::as_str).collect();
-        let program = Program::build(&self.onnx, &self.constants, &self.packed, self.level, &symbols, &fixed, &early)
+        let program = Program::build(&self.graph, &self.store, self.level, &symbols, &fixed, &early)
             .map_err(|why| Error::new(ErrorKind::Engine, why))?;
         let program = Arc::new(program);
         let mut programs = lock();
@@ -298,9 +363,4 @@ impl Own {
         programs.insert(0, (key.clone(), Arc::clone(&program)));
         Ok(program)
     }
-}
-
-fn dimensions(input: &ValueInfoProto) -> impl Iterator<Item = &Option<DimensionValue>> {
-    let tensor = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    tensor.and_then(|t| t.shape.as_ref()).into_iter().flat_map(|s| &s.dim).map(|d| &d.value)
 }

@@ -1,15 +1,17 @@
-//! [`Threads`]: the one pool that a model computes on.
+//! [`Threads`]: the one pool that a model computes on, and the memory that it computes in.
 
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::workspace::Workspace;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A pool of worker threads, shared by all stages of a model.
+/// A pool of worker threads and working memory, shared by all stages of a model.
 #[derive(Clone, Debug)]
 pub struct Threads {
     pool: Arc<ThreadPool>,
+    workspace: Workspace,
 }
 
 impl Threads {
@@ -23,7 +25,7 @@ impl Threads {
             .thread_name(|n| format!("cutout-{n}"))
             .build()
             .map_err(|e| Error::new(ErrorKind::Engine, "cannot start worker threads").with_source(e))?;
-        Ok(Threads { pool: Arc::new(pool) })
+        Ok(Threads { pool: Arc::new(pool), workspace: Workspace::default() })
     }
 
     /// Number of threads.
@@ -34,6 +36,10 @@ impl Threads {
     /// Runs `work` on the pool, so that rayon's parallel iterators inside it use these threads.
     pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
+    }
+
+    pub(super) fn workspace(&self) -> &Workspace {
+        &self.workspace
     }
 
     #[cfg(feature = "tract")]

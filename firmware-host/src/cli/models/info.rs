@@ -98,7 +98,14 @@ fn tell_bundle(out: &mut impl Write, bundle: &Bundle) -> io::Result<()> {
     }
     field(out, "title", &manifest.title)?;
     field(out, "architecture", manifest.architecture)?;
-    field(out, "tensors", format!("{} with {} elements", bundle.weights().len(), manifest.parameters))?;
+    match bundle.compiled() {
+        None => field(out, "tensors", format!("{} with {} elements", bundle.weights().len(), manifest.parameters))?,
+        Some(model) => {
+            field(out, "elements", manifest.parameters)?;
+            let sizes: Vec<String> = model.sizes().iter().map(InputSize::to_string).collect();
+            field(out, "compiled for", format!("{}, inputs of {} (height x width)", model.level(), sizes.join(", ")))?;
+        }
+    }
     field(out, "precision", manifest.precision)?;
     tell_input(out, manifest.input_size, manifest.normalization)?;
     field(out, "licence", &manifest.licence)?;

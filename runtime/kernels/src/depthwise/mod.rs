@@ -21,7 +21,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::lanes::at_level;
-use crate::{Activation, Aligned, SimdLevel};
+use crate::{Activation, Aligned, Shared, SimdLevel};
 
 /// Weights and biases of a depthwise convolution, for one level.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Weights {
     channels: usize,
     kernel: usize,
     /// `(kernel, kernel, channels)`.
-    taps: Aligned<f32>,
-    bias: Aligned<f32>,
+    taps: Shared<f32>,
+    bias: Shared<f32>,
 }
 
 impl Weights {
@@ -44,8 +44,27 @@ impl Weights {
             (channels * area, channels),
             "weights and biases of {channels} channels"
         );
-        let taps = (0..weight.len()).map(|i| weight[i % channels * area + i / channels]).collect();
-        Weights { level, channels, kernel, taps, bias: bias.iter().copied().collect() }
+        let taps: Aligned<f32> = (0..weight.len()).map(|i| weight[i % channels * area + i / channels]).collect();
+        let bias: Aligned<f32> = bias.iter().copied().collect();
+        Weights { level, channels, kernel, taps: taps.into(), bias: bias.into() }
+    }
+
+    /// Weights and biases that were packed earlier for this level, see [`parts`](Self::parts). `None` if they are not of their sizes.
+    pub fn from_parts(
+        level: SimdLevel,
+        channels: usize,
+        kernel: usize,
+        taps: Shared<f32>,
+        bias: Shared<f32>,
+    ) -> Option<Self> {
+        let sizes = (kernel.checked_mul(kernel)?.checked_mul(channels)?, channels);
+        let fits = (1..=MAX_KERNEL).contains(&kernel) && channels > 0 && (taps.len(), bias.len()) == sizes;
+        fits.then_some(Weights { level, channels, kernel, taps, bias })
+    }
+
+    /// The packed weights and the biases.
+    pub fn parts(&self) -> (&Shared<f32>, &Shared<f32>) {
+        (&self.taps, &self.bias)
     }
 
     /// Channels of the map.

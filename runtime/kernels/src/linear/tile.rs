@@ -2,6 +2,7 @@
 
 use std::ptr;
 
+use bytemuck::Pod;
 use half::f16;
 
 use crate::Activation;
@@ -9,7 +10,7 @@ use crate::activation::vector;
 use crate::lanes::{Lanes, Work};
 
 /// How a weight is stored.
-pub(super) trait Element: Copy + Default + Send + Sync + 'static {
+pub(super) trait Element: Pod + Default + Send + Sync {
     /// `value`, rounded.
     fn of(value: f32) -> Self;
     /// Whether to [`load`](Self::load) them is as fast as to load f32.

@@ -1,14 +1,13 @@
 //! [`Weights`]: packed once, read in order.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use half::f16;
 
 #[cfg(target_arch = "aarch64")]
 use super::neon_fp16;
 use super::tile::{Element, Kernel};
-use crate::{Aligned, SimdLevel};
+use crate::{Bytes, Shared, SimdLevel};
 
 /// How packed weights are stored, and for which arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,8 +45,8 @@ pub struct Weights {
 
 #[derive(Clone, Debug)]
 enum Panels {
-    F32(Arc<Aligned<f32>>),
-    F16(Arc<Aligned<f16>>),
+    F32(Shared<f32>),
+    F16(Shared<f16>),
 }
 
 impl Weights {
@@ -62,8 +61,8 @@ impl Weights {
     /// Weights of nothing, to be filled by [`pack_into`](Self::pack_into) again and again.
     pub fn scratch(level: SimdLevel, storage: Storage) -> Weights {
         let panels = match storage {
-            Storage::F32 => Panels::F32(Arc::default()),
-            Storage::F16 | Storage::F16Arithmetic => Panels::F16(Arc::default()),
+            Storage::F32 => Panels::F32(Shared::default()),
+            Storage::F16 | Storage::F16Arithmetic => Panels::F16(Shared::default()),
         };
         Weights { level, storage, outputs: 0, inputs: 0, panels }
     }
@@ -129,10 +128,34 @@ impl Weights {
 
     /// Bytes of packed weights.
     pub fn bytes(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// The packed weights, as [`from_bytes`](Self::from_bytes) takes them.
+    pub fn as_bytes(&self) -> &[u8] {
         match &self.panels {
-            Panels::F32(data) => size_of_val::<[_]>(data),
-            Panels::F16(data) => size_of_val::<[_]>(data),
+            Panels::F32(data) => bytemuck::cast_slice(data),
+            Panels::F16(data) => bytemuck::cast_slice(data),
         }
+    }
+
+    /// Weights that were packed earlier for this level, used where they lie. `None` if `range` of `bytes` is not of their size, or does
+    /// not start at a number; those that start at a cache line are read fastest.
+    pub fn from_bytes(
+        level: SimdLevel,
+        (n, k): (usize, usize),
+        storage: Storage,
+        bytes: Bytes,
+        range: Range<usize>,
+    ) -> Option<Weights> {
+        let mut weights = Weights::scratch(level, storage);
+        let numbers = n.checked_next_multiple_of(weights.shape().lanes)?.checked_mul(k)?;
+        (weights.outputs, weights.inputs) = (n, k);
+        weights.panels = match weights.panels {
+            Panels::F32(_) => Panels::F32(Shared::from_bytes(bytes, range).filter(|data| data.len() == numbers)?),
+            Panels::F16(_) => Panels::F16(Shared::from_bytes(bytes, range).filter(|data| data.len() == numbers)?),
+        };
+        Some(weights)
     }
 
     /// The number of panels.
@@ -206,18 +229,14 @@ impl Shape {
 }
 
 fn fill<E: Element>(
-    data: &mut Arc<Aligned<E>>,
+    data: &mut Shared<E>,
     shape: Shape,
     matrix: &[f32],
     (output_stride, input_stride): (usize, usize),
     n: usize,
     k: usize,
 ) {
-    if Arc::get_mut(data).is_none() {
-        *data = Arc::default();
-    }
-    let Some(data) = Arc::get_mut(data) else { unreachable!("a new Arc has one owner") };
-    let mut rest = data.resize(n.next_multiple_of(shape.lanes) * k);
+    let mut rest = data.renew().resize(n.next_multiple_of(shape.lanes) * k);
     for first in (0..n).step_by(shape.width()) {
         let columns = shape.width().min(n - first);
         let width = columns.next_multiple_of(shape.lanes);

@@ -1,22 +1,18 @@
-//! [`Graph`]: an ONNX graph with the shape of every value, as lowering reads it.
+//! [`Graph`]: a graph with the shape of every value, as lowering reads it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
-use cutout_models::onnx::OnnxModel;
-use cutout_models::onnx::proto::{AttributeProto, DimensionValue, GraphProto, NodeProto, TensorProto};
+use cutout_kernels::{Aligned, Shared};
 
+use super::description::{Attribute, Description, Dimension, Input, NodeDescription};
 use super::shapes;
+use super::store::{Constant, Store};
+
+/// Most elements of a value: what makes a size that no machine holds an error.
+const MOST_ELEMENTS: usize = 1 << 32;
 
 /// Index of a value in [`Graph::values`].
 pub(super) type ValueId = usize;
-
-/// What is known of a value before the graph runs.
-#[derive(Clone, Debug)]
-pub(super) enum Constant {
-    F32(Arc<Vec<f32>>),
-    Ints(Vec<i64>),
-}
 
 /// A value: an input, a constant, or the output of a node.
 #[derive(Debug)]
@@ -29,7 +25,7 @@ pub(super) struct Value {
 }
 
 impl Value {
-    pub(super) fn floats(&self) -> Option<&Arc<Vec<f32>>> {
+    pub(super) fn floats(&self) -> Option<&Shared<f32>> {
         match &self.constant {
             Some(Constant::F32(values)) => Some(values),
             _ => None,
@@ -43,10 +39,15 @@ impl Value {
         }
     }
 
+    /// Whether its numbers are known, though they may be there in the layout of the kernels only.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.constant, Some(Constant::F32(_) | Constant::Packed))
+    }
+
     /// The one number of a constant that has but one.
     pub(super) fn scalar(&self) -> Option<f32> {
-        match self.floats()?.as_slice() {
-            [value] => Some(*value),
+        match self.floats()?[..] {
+            [value] => Some(value),
             _ => None,
         }
     }
@@ -59,28 +60,24 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) inputs: Vec<ValueId>,
     pub(super) outputs: Vec<ValueId>,
-    attributes: Vec<AttributeProto>,
+    attributes: BTreeMap<String, Attribute>,
 }
 
 impl Node {
-    fn attribute(&self, name: &str) -> Option<&AttributeProto> {
-        self.attributes.iter().find(|a| a.name == name)
-    }
-
     pub(super) fn has(&self, name: &str) -> bool {
-        self.attribute(name).is_some()
+        self.attributes.contains_key(name)
     }
 
     pub(super) fn int(&self, name: &str) -> Option<i64> {
-        self.attribute(name)?.i
+        if let Some(Attribute::Int(value)) = self.attributes.get(name) { Some(*value) } else { None }
     }
 
     pub(super) fn ints(&self, name: &str) -> Option<&[i64]> {
-        self.attribute(name).map(|a| a.ints.as_slice())
+        if let Some(Attribute::Ints(values)) = self.attributes.get(name) { Some(values) } else { None }
     }
 
     pub(super) fn float(&self, name: &str) -> Option<f32> {
-        self.attribute(name)?.f
+        if let Some(Attribute::Float(value)) = self.attributes.get(name) { Some(*value) } else { None }
     }
 }
 
@@ -93,77 +90,44 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<ValueId>,
 }
 
-/// The constants of a model, decoded once for all graphs that are made of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Constants(Arc<HashMap<String, (Vec<usize>, Constant)>>);
-
-impl Constants {
-    /// Decodes the constants of a model.
-    ///
-    /// # Errors
-    /// Names the constant that is of another type than float32 and int64, or has another number of elements than its shape says.
-    pub(crate) fn of(onnx: &OnnxModel) -> Result<Self, String> {
-        let mut out = HashMap::new();
-        for tensor in onnx.proto().graph.iter().flat_map(|g| &g.initializer) {
-            let shape: Vec<usize> = tensor.dims.iter().map(|&d| d.max(0) as usize).collect();
-            let constant = match tensor.data_type {
-                TensorProto::FLOAT => Constant::F32(Arc::new(
-                    tensor.raw_data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-                )),
-                TensorProto::INT64 => {
-                    Constant::Ints(tensor.raw_data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
-                }
-                other => return Err(format!("constant {} is of element type {other}", tensor.name)),
-            };
-            let count = match &constant {
-                Constant::F32(values) => values.len(),
-                Constant::Ints(values) => values.len(),
-            };
-            if count != shape.iter().product::<usize>() {
-                return Err(format!("constant {} has {count} elements for shape {shape:?}", tensor.name));
-            }
-            out.insert(tensor.name.clone(), (shape, constant));
-        }
-        Ok(Constants(Arc::new(out)))
-    }
-}
-
 impl Graph {
-    /// Reads a model whose symbolic dimensions are those of `symbols`. `fixed` are inputs whose values are known.
+    /// Reads a graph whose symbolic dimensions are those of `symbols`. `fixed` are inputs whose values are known.
     ///
     /// # Errors
     /// Says what of the graph is unknown here: an operator, a shape, a value that nothing gives.
     pub(super) fn read(
-        onnx: &OnnxModel,
-        constants: &Constants,
+        description: &Description,
+        store: &Store,
         symbols: &[(&str, usize)],
         fixed: &[(&str, &[f32])],
     ) -> Result<Self, String> {
-        let proto: &GraphProto = onnx.proto().graph.as_ref().ok_or("there is no graph")?;
         let mut graph = Graph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
         let mut names: HashMap<String, ValueId> = HashMap::new();
-        for (name, (shape, constant)) in constants.0.iter() {
+        for (name, (shape, constant)) in store.constants().iter() {
             let id = graph.value(name, shape.clone(), Some(constant.clone()));
             names.insert(name.clone(), id);
         }
-        for input in &proto.input {
-            let shape =
-                shape_of(input, symbols).ok_or_else(|| format!("the shape of input {} is unknown", input.name))?;
+        for input in &description.inputs {
+            let shape = shape_of(input, symbols)
+                .filter(|shape| elements(shape).is_some())
+                .ok_or_else(|| format!("the shape of input {} is unknown", input.name))?;
             let known = fixed.iter().find(|(name, _)| *name == input.name);
-            let constant = known.map(|(_, values)| Constant::F32(Arc::new(values.to_vec())));
+            let constant = known.map(|(_, values)| {
+                let mut own = Aligned::zeros(values.len());
+                own.copy_from_slice(values);
+                Constant::F32(own.into())
+            });
             let id = graph.value(&input.name, shape, constant);
             names.insert(input.name.clone(), id);
             if known.is_none() {
                 graph.inputs.push(id);
             }
         }
-        for node in &proto.node {
+        for node in &description.nodes {
             graph.append(node, &mut names)?;
         }
-        for output in &proto.output {
-            graph
-                .outputs
-                .push(*names.get(&output.name).ok_or_else(|| format!("nothing gives output {}", output.name))?);
+        for output in &description.outputs {
+            graph.outputs.push(*names.get(output).ok_or_else(|| format!("nothing gives output {output}"))?);
         }
         Ok(graph)
     }
@@ -173,26 +137,27 @@ impl Graph {
         self.values.len() - 1
     }
 
-    fn append(&mut self, proto: &NodeProto, names: &mut HashMap<String, ValueId>) -> Result<(), String> {
+    fn append(&mut self, described: &NodeDescription, names: &mut HashMap<String, ValueId>) -> Result<(), String> {
         let look = |name: &String| {
-            names.get(name).copied().ok_or_else(|| format!("{} reads {name}, which nothing gives", proto.name))
+            names.get(name).copied().ok_or_else(|| format!("{} reads {name}, which nothing gives", described.name))
         };
-        let inputs = proto.input.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        let inputs = described.inputs.iter().map(look).collect::<Result<Vec<_>, _>>()?;
         let number = self.nodes.len();
         let node = Node {
-            op: proto.op_type.clone(),
-            name: proto.name.clone(),
+            op: described.op.clone(),
+            name: described.name.clone(),
             inputs,
             outputs: Vec::new(),
-            attributes: proto.attribute.clone(),
+            attributes: described.attributes.clone(),
         };
-        let shapes = shapes::infer(&node, &self.values, proto.output.len())
+        let shapes = shapes::infer(&node, &self.values, described.outputs.len())
+            .filter(|shapes| shapes.len() == described.outputs.len() && shapes.iter().all(|s| elements(s).is_some()))
             .ok_or_else(|| format!("the shapes of {} ({}) are unknown", node.name, node.op))?;
         for &input in &node.inputs {
             self.values[input].readers.push(number);
         }
         self.nodes.push(node);
-        for (name, shape) in proto.output.iter().zip(shapes) {
+        for (name, shape) in described.outputs.iter().zip(shapes) {
             let id = self.value(name, shape, None);
             names.insert(name.clone(), id);
             self.nodes[number].outputs.push(id);
@@ -209,13 +174,16 @@ impl Graph {
     }
 }
 
-fn shape_of(input: &cutout_models::onnx::proto::ValueInfoProto, symbols: &[(&str, usize)]) -> Option<Vec<usize>> {
-    let tensor = input.r#type.as_ref()?.tensor_type.as_ref()?;
-    let dims = &tensor.shape.as_ref()?.dim;
-    dims.iter()
-        .map(|dim| match dim.value.as_ref()? {
-            DimensionValue::DimValue(n) => usize::try_from(*n).ok(),
-            DimensionValue::DimParam(name) => symbols.iter().find(|(symbol, _)| symbol == name).map(|(_, n)| *n),
-        })
-        .collect()
+fn shape_of(input: &Input, symbols: &[(&str, usize)]) -> Option<Vec<usize>> {
+    let size = |dimension: &Dimension| match dimension {
+        Dimension::Size(n) => Some(*n),
+        Dimension::Symbol(name) => symbols.iter().find(|(symbol, _)| symbol == name).map(|(_, n)| *n),
+    };
+    input.shape.iter().map(size).collect()
+}
+
+/// The number of elements, if a machine can hold them.
+fn elements(shape: &[usize]) -> Option<usize> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+    (count <= MOST_ELEMENTS).then_some(count)
 }

@@ -4,6 +4,7 @@
 //! them, attention becomes one operator, and transpositions, slices and reshapes become views. What is left runs step by step on
 //! buffers that are planned in advance and kept from run to run. Graphs with other operators stay with tract.
 
+mod description;
 mod graph;
 mod lower;
 mod nest;
@@ -11,34 +12,34 @@ mod operation;
 mod operations;
 mod plan;
 mod shapes;
+mod store;
 mod view;
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use cutout_kernels::{Aligned, SimdLevel};
-use cutout_models::onnx::OnnxModel;
+use cutout_kernels::{Aligned, Shared, SimdLevel};
 
-pub(super) use graph::Constants;
-pub(super) use lower::Packed;
+pub(super) use description::{Description, Dimension};
+pub(super) use store::{Constant, Packs, Store};
 
+use super::workspace::Workspace;
 use super::{Layer, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use graph::Graph;
 use lower::{Lowered, lower};
 use nest::Nest;
-use operation::{Buffer, Step};
-use plan::{Arena, Plan};
+use operation::{Buffer, Step, Values};
+use plan::Plan;
 use view::View;
 
-/// A graph with all its shapes, as steps. Safe to share: each batch of runs takes buffers of its own from a pool.
+/// A graph with all its shapes, as steps. Safe to share: each run takes an arena of its own from a workspace.
 pub(super) struct Program {
     inputs: Vec<(String, Vec<usize>)>,
-    constants: Vec<std::sync::Arc<Vec<f32>>>,
+    constants: Vec<Shared<f32>>,
     early: Plan,
     late: Plan,
     outputs: Vec<(Buffer, View)>,
-    arenas: Mutex<Vec<Arena>>,
 }
 
 /// What the early steps of a [`Program`] left for the others.
@@ -52,58 +53,71 @@ impl Program {
     /// # Errors
     /// Says what of the graph is unknown here.
     pub(super) fn build(
-        onnx: &OnnxModel,
-        constants: &Constants,
-        packed: &Packed,
+        description: &Description,
+        store: &Store,
         level: SimdLevel,
         symbols: &[(&str, usize)],
         fixed: &[(&str, &[f32])],
         early: &[&str],
     ) -> std::result::Result<Self, String> {
-        let graph = Graph::read(onnx, constants, symbols, fixed)?;
-        let Lowered { steps, lengths, constants, outputs } = lower(&graph, level, packed)?;
+        let graph = Graph::read(description, store, symbols, fixed)?;
+        let Lowered { steps, lengths, mut constants, mut outputs } = lower(&graph, level, store)?;
         let is_early = |input: usize| early.contains(&graph.values[graph.inputs[input]].name.as_str());
-        let (early, late, outputs) = plan::split(steps, &lengths, outputs, is_early);
+        let (early, late) = plan::split(steps, &lengths, &mut outputs, is_early);
+        // What went into other constants is not kept.
+        let read = early.steps.iter().chain(&late.steps).flat_map(|s| &s.inputs).chain(outputs.iter().map(|(b, _)| b));
+        let read: HashSet<Buffer> = read.copied().collect();
+        for (i, constant) in constants.iter_mut().enumerate() {
+            if !read.contains(&Buffer::Constant(i)) {
+                *constant = Shared::default();
+            }
+        }
         let inputs =
             graph.inputs.iter().map(|&id| (graph.values[id].name.clone(), graph.values[id].shape.clone())).collect();
-        Ok(Program { inputs, constants, early, late, outputs, arenas: Mutex::default() })
+        Ok(Program { inputs, constants, early, late, outputs })
     }
 
     /// Runs the steps that read early inputs only.
     ///
     /// # Errors
     /// `Engine` if an input is missing or of another shape.
-    pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)]) -> Result<Kept> {
-        let mut arena = Arena::default();
-        self.early.run(&[self.ordered(inputs, false)?], &self.constants, &[], &mut arena, || {});
-        Ok(Kept(self.early.keep(arena)))
+    pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)], workspace: &Workspace) -> Result<Kept> {
+        let inputs = [self.ordered(inputs, false)?];
+        Ok(workspace.with(self.early.arena(1), |arena| {
+            self.early.run(&inputs, &self.constants, &[], arena, || {});
+            Kept(self.early.keep(arena))
+        }))
     }
 
     /// Runs the other steps on each of the inputs and gives the outputs, in the graph's order.
     ///
     /// # Errors
     /// `Engine` if an input is missing or of another shape, or `kept` comes from another program.
-    pub(super) fn run(&self, kept: &Kept, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
+    pub(super) fn run(
+        &self,
+        kept: &Kept,
+        batch: &[&[(&str, &Tensor)]],
+        workspace: &Workspace,
+    ) -> Result<Vec<Vec<Tensor>>> {
         if !self.early.made(&kept.0) {
             return Err(Error::new(ErrorKind::Engine, "the prepared values are those of another network"));
         }
-        let arenas = || self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
         let mut results = Vec::with_capacity(batch.len());
         for batch in batch.chunks(self.late.batch()) {
             let inputs = batch.iter().map(|inputs| self.ordered(inputs, true)).collect::<Result<Vec<_>>>()?;
-            let spare = arenas().pop();
-            let mut arena = spare.unwrap_or_default();
-            self.late.run(&inputs, &self.constants, &kept.0, &mut arena, || {});
-            for (run, inputs) in inputs.iter().enumerate() {
-                let outputs = self.outputs.iter().map(|(buffer, view)| {
-                    let source = operation::read(*buffer, inputs, &self.constants, &kept.0, arena.run(run));
-                    let mut values = vec![0.0; view.len()];
-                    copy(source, view, &mut values);
-                    Tensor::new(view.shape.clone(), values)
-                });
-                results.push(outputs.collect::<Result<Vec<_>>>()?);
-            }
-            arenas().push(arena);
+            workspace.with(self.late.arena(inputs.len()), |arena| {
+                self.late.run(&inputs, &self.constants, &kept.0, arena, || {});
+                for (run, inputs) in inputs.iter().enumerate() {
+                    let known = Values { inputs, constants: &self.constants, kept: &kept.0 };
+                    let output = |(buffer, view): &(Buffer, View)| {
+                        let mut values = vec![0.0; view.len()];
+                        copy(known.read(*buffer, |slot| self.late.slot(slot, run, arena)), view, &mut values);
+                        Tensor::new(view.shape.clone(), values)
+                    };
+                    results.push(self.outputs.iter().map(output).collect::<Result<Vec<_>>>()?);
+                }
+                Ok::<(), Error>(())
+            })?;
         }
         Ok(results)
     }
@@ -131,30 +145,35 @@ impl Program {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub(super) fn profile(&self, inputs: &[(&str, &Tensor)], rounds: usize) -> Result<Vec<Layer>> {
+    pub(super) fn profile(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        rounds: usize,
+        workspace: &Workspace,
+    ) -> Result<Vec<Layer>> {
         let inputs = [self.ordered(inputs, true)?];
         let steps = || self.early.steps.iter().chain(&self.late.steps);
         let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); steps().count()];
-        let mut late = Arena::default();
         for _ in 0..rounds {
             let (mut number, mut start) = (0, Instant::now());
             let mut note = || {
                 times[number].push(start.elapsed());
                 (number, start) = (number + 1, Instant::now());
             };
-            let mut early = Arena::default();
-            self.early.run(&inputs, &self.constants, &[], &mut early, &mut note);
-            self.late.run(&inputs, &self.constants, &self.early.keep(early), &mut late, &mut note);
+            workspace.with(self.early.arena(1).max(self.late.arena(1)), |arena| {
+                self.early.run(&inputs, &self.constants, &[], arena, &mut note);
+                let kept = self.early.keep(arena);
+                self.late.run(&inputs, &self.constants, &kept, arena, &mut note);
+            });
         }
         let layer = |(step, times): (&Step, &mut Vec<Duration>)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
-            let operation = &step.operation;
             Layer {
                 name: step.name.clone(),
-                operator: operation.kind(),
-                macs: operation.macs(),
-                precision: operation.precision(),
+                operator: step.operation.kind(),
+                precision: step.operation.precision(),
+                macs: step.operation.macs(),
                 time,
             }
         };

@@ -1,8 +1,6 @@
 //! [`Step`]: one operator on its buffers.
 
-use std::sync::Arc;
-
-use cutout_kernels::Aligned;
+use cutout_kernels::{Aligned, Shared};
 
 use super::super::Precision;
 
@@ -45,8 +43,11 @@ pub(super) trait Operation: Send + Sync {
 
 /// An operator that reads more weights than values.
 pub(super) trait Joint {
-    /// As [`run`](Operation::run) for each of the inputs and outputs, with the same bits.
-    fn run_all(&self, inputs: &[Vec<&[f32]>], outs: &mut [&mut [f32]], scratch: &mut Aligned<f32>);
+    /// Elements of scratch for that many runs.
+    fn scratch(&self, runs: usize) -> usize;
+
+    /// What [`run`](Operation::run) writes for each of the inputs, with the same bits: one after the other, at the end of the scratch.
+    fn run_all<'s>(&self, inputs: &[Vec<&[f32]>], scratch: &'s mut [f32]) -> &'s [f32];
 }
 
 /// An operator, where it reads, and the slot that it writes.
@@ -57,18 +58,24 @@ pub(super) struct Step {
     pub(super) output: usize,
 }
 
-/// The values of a buffer.
-pub(super) fn read<'a>(
-    buffer: Buffer,
-    inputs: &[&'a [f32]],
-    constants: &'a [Arc<Vec<f32>>],
-    kept: &'a [Aligned<f32>],
-    slots: &'a [Aligned<f32>],
-) -> &'a [f32] {
-    match buffer {
-        Buffer::Input(i) => inputs[i],
-        Buffer::Constant(i) => &constants[i],
-        Buffer::Slot(i) => &slots[i],
-        Buffer::Kept(i) => &kept[i],
+/// The values that a program's steps read besides each other's.
+pub(super) struct Values<'a> {
+    pub(super) inputs: &'a [&'a [f32]],
+    pub(super) constants: &'a [Shared<f32>],
+    pub(super) kept: &'a [Aligned<f32>],
+}
+
+impl<'a> Values<'a> {
+    /// The values of a buffer; `slots` gives those of a slot.
+    pub(super) fn read<'b>(&self, buffer: Buffer, slots: impl Fn(usize) -> &'b [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match buffer {
+            Buffer::Input(i) => self.inputs[i],
+            Buffer::Constant(i) => &self.constants[i],
+            Buffer::Slot(i) => slots(i),
+            Buffer::Kept(i) => &self.kept[i],
+        }
     }
 }

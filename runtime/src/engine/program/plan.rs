@@ -1,47 +1,35 @@
-//! [`Plan`]: a list of steps with as few buffers as their lifetimes allow.
+//! [`Plan`]: a list of steps whose values share as little memory as their lifetimes allow.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::ops::Range;
 
-use cutout_kernels::Aligned;
+use cutout_kernels::{Aligned, Shared};
 
-use super::operation::{Buffer, Joint, Step, read};
+use super::operation::{Buffer, Joint, Step, Values};
 use super::view::View;
 
-/// Steps in order; slots are numbers of physical buffers.
+/// Elements of a cache line.
+const LINE: usize = 16;
+
+/// Steps in order, and where in an arena their slots lie. The arena begins with what the runs of a batch have in common, then each has a
+/// part to itself.
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// Elements of each physical buffer.
-    capacities: Vec<usize>,
-    /// Whether a physical buffer holds values while joint steps run, or after all steps: each run of a batch has its own.
-    own: Vec<bool>,
-    /// Elements of each step's inputs that are slots, and of its output: a buffer may be larger than what lies in it.
-    lengths: Vec<(Vec<usize>, usize)>,
-    /// Physical buffers that outlive the plan, in order, with their elements.
-    kept: Vec<(usize, usize)>,
+    /// By slot; nothing for those that are not written here.
+    places: Vec<Place>,
+    /// Elements of the common part, and of that of each run.
+    common: usize,
+    own: usize,
+    /// Slots that outlive the plan, in order.
+    kept: Vec<usize>,
 }
 
-/// The buffers of a batch of runs. Kept from batch to batch.
-#[derive(Default)]
-pub(super) struct Arena {
-    /// Those that are free whenever a joint step runs; empty in place of the others.
-    common: Vec<Aligned<f32>>,
-    /// Those that each run has to itself; empty in place of the others.
-    runs: Vec<Vec<Aligned<f32>>>,
-    scratch: Aligned<f32>,
-}
-
-impl Arena {
-    /// The buffers of a run, as its steps left them.
-    pub(super) fn run(&self, run: usize) -> &[Aligned<f32>] {
-        &self.runs[run]
-    }
-
-    /// Lends a run the common buffers, or takes them back.
-    fn lend(&mut self, run: usize, own: &[bool]) {
-        let slots = self.common.iter_mut().zip(&mut self.runs[run]).zip(own);
-        slots.filter(|(_, own)| !**own).for_each(|((common, slot), _)| std::mem::swap(common, slot));
-    }
+/// Where a slot's values lie, in the part that it belongs to.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// Each run has its own: they live while joint steps run, or after all steps.
+    own: bool,
+    range: Range<usize>,
 }
 
 /// Drops steps whose results nobody reads, and divides the rest into those that read nothing but constants and inputs that are
@@ -49,9 +37,9 @@ impl Arena {
 pub(super) fn split(
     steps: Vec<Step>,
     lengths: &[usize],
-    mut outputs: Vec<(Buffer, View)>,
+    outputs: &mut [(Buffer, View)],
     is_early: impl Fn(usize) -> bool,
-) -> (Plan, Plan, Vec<(Buffer, View)>) {
+) -> (Plan, Plan) {
     let mut wanted: HashSet<usize> = outputs.iter().filter_map(|(b, _)| slot(*b)).collect();
     for step in steps.iter().rev() {
         if wanted.contains(&step.output) {
@@ -90,15 +78,8 @@ pub(super) fn split(
     };
     late.iter_mut().flat_map(|s| &mut s.inputs).for_each(rename);
     outputs.iter_mut().for_each(|(b, _)| rename(b));
-    let early = Plan::new(early, lengths, &passed).0;
-    let last: Vec<usize> = outputs.iter().filter_map(|(b, _)| slot(*b)).collect();
-    let (late, places) = Plan::new(late, lengths, &last);
-    for (buffer, _) in &mut outputs {
-        if let Buffer::Slot(s) = buffer {
-            *s = places[s];
-        }
-    }
-    (early, late, outputs)
+    let last = outputs.iter().filter_map(|(b, _)| slot(*b)).collect();
+    (Plan::new(early, lengths, passed), Plan::new(late, lengths, last))
 }
 
 fn slot(buffer: Buffer) -> Option<usize> {
@@ -114,66 +95,58 @@ impl Plan {
     /// Runs beyond which a joint step gains little.
     const BATCH_RUNS: usize = 8;
 
-    /// Gives every slot a physical buffer: a free one of its kind that fits best, else the largest free one, enlarged. Those in `last`
-    /// are never given away. Also returns each slot's buffer.
-    fn new(mut steps: Vec<Step>, lengths: &[usize], last: &[usize]) -> (Self, HashMap<usize, usize>) {
-        let mut last_use: HashMap<usize, usize> = HashMap::new();
+    /// Gives every slot its place, the longest first, each the first gap that fits among those of its part that are alive at the same
+    /// time. Those in `kept` stay alive.
+    fn new(steps: Vec<Step>, lengths: &[usize], kept: Vec<usize>) -> Self {
+        let mut lives: HashMap<usize, Range<usize>> = HashMap::new();
         for (i, step) in steps.iter().enumerate() {
-            last_use.insert(step.output, i);
-            last_use.extend(step.inputs.iter().filter_map(|b| slot(*b)).map(|s| (s, i)));
+            lives.insert(step.output, i..i + 1);
+            for slot in step.inputs.iter().filter_map(|b| slot(*b)) {
+                lives.entry(slot).and_modify(|life| life.end = i + 1);
+            }
         }
+        for slot in &kept {
+            lives.entry(*slot).and_modify(|life| life.end = steps.len());
+        }
+        let mut order: Vec<usize> = lives.keys().copied().filter(|s| lengths[*s] > 0).collect();
+        order.sort_unstable_by_key(|s| (usize::MAX - lengths[*s], lives[s].start, *s));
         let joint: Vec<usize> = (0..steps.len()).filter(|i| steps[*i].operation.joint().is_some()).collect();
-        let mut capacities: Vec<usize> = Vec::new();
-        let mut own: Vec<bool> = Vec::new();
-        let mut free: Vec<usize> = Vec::new();
-        let mut places: HashMap<usize, usize> = HashMap::new();
-        let mut outputs = Vec::with_capacity(steps.len());
-        for (i, step) in steps.iter_mut().enumerate() {
-            let need = lengths[step.output];
-            let next_joint = joint.get(joint.partition_point(|at| *at < i));
-            let stays = last.contains(&step.output) || next_joint.is_some_and(|at| *at <= last_use[&step.output]);
-            let free_alike = || free.iter().enumerate().filter(|(_, b)| own[**b] == stays);
-            let best = free_alike().filter(|(_, b)| capacities[**b] >= need).min_by_key(|(_, b)| capacities[**b]);
-            let pick = best.or_else(|| free_alike().max_by_key(|(_, b)| capacities[**b])).map(|(at, _)| at);
-            let place = match pick {
-                Some(at) => free.swap_remove(at),
-                None => {
-                    capacities.push(0);
-                    own.push(stays);
-                    capacities.len() - 1
-                }
-            };
-            capacities[place] = capacities[place].max(need);
-            places.insert(step.output, place);
-            let read = step.inputs.iter().map(|b| slot(*b).map_or(usize::MAX, |s| lengths[s])).collect();
-            outputs.push((read, need));
-            let mut inputs: Vec<usize> = step.inputs.iter().filter_map(|b| slot(*b)).collect();
-            inputs.push(step.output);
-            inputs.sort_unstable();
-            inputs.dedup();
-            free.extend(inputs.iter().filter(|s| last_use[s] == i && !last.contains(s)).map(|s| places[s]));
-            for buffer in &mut step.inputs {
-                if let Buffer::Slot(s) = buffer {
-                    *s = places[s];
+        let mut places = vec![Place::default(); lengths.len()];
+        // Those that have their place, in the order of their places: in the common part, and in each run's.
+        let mut placed: [Vec<usize>; 2] = Default::default();
+        for slot in order {
+            let (life, length) = (&lives[&slot], lengths[slot].next_multiple_of(LINE));
+            let own = kept.contains(&slot) || joint.iter().any(|step| life.contains(step));
+            let placed = &mut placed[usize::from(own)];
+            let mut start = 0;
+            for other in &*placed {
+                let (place, other) = (&places[*other].range, &lives[other]);
+                if other.start < life.end && life.start < other.end {
+                    if start + length <= place.start {
+                        break;
+                    }
+                    start = start.max(place.end.next_multiple_of(LINE));
                 }
             }
-            step.output = place;
+            places[slot] = Place { own, range: start..start + lengths[slot] };
+            placed.insert(placed.partition_point(|other| places[*other].range.start <= start), slot);
         }
-        let kept = last.iter().map(|s| (places[s], lengths[*s])).collect();
-        (Plan { steps, capacities, own, lengths: outputs, kept }, places)
+        let [common, own] = [false, true].map(|own| {
+            let end = places.iter().filter(|place| place.own == own).map(|place| place.range.end).max();
+            end.unwrap_or(0).next_multiple_of(LINE)
+        });
+        Plan { steps, places, common, own, kept }
     }
 
     /// How many runs make a batch.
     pub(super) fn batch(&self) -> usize {
-        let own = self.capacities.iter().zip(&self.own).filter(|(_, own)| **own);
-        let bytes = own.map(|(n, _)| n * size_of::<f32>()).sum::<usize>();
-        (Self::BATCH_BYTES / bytes.max(1)).clamp(1, Self::BATCH_RUNS)
+        (Self::BATCH_BYTES / (self.own * size_of::<f32>()).max(1)).clamp(1, Self::BATCH_RUNS)
     }
 
-    /// Buffers, of which `wanted` are needed, and no memory behind the others.
-    fn buffers(&self, wanted: impl Fn(bool) -> bool) -> Vec<Aligned<f32>> {
-        let length = |(&n, &own): (&usize, &bool)| if wanted(own) { n } else { 0 };
-        self.capacities.iter().zip(&self.own).map(length).map(Aligned::zeros).collect()
+    /// Elements of the arena that [`run`](Self::run) needs for a batch of that many.
+    pub(super) fn arena(&self, runs: usize) -> usize {
+        let joint = self.steps.iter().filter(|_| runs > 1).filter_map(|step| step.operation.joint());
+        self.common + runs * self.own + joint.map(|operation| operation.scratch(runs)).max().unwrap_or(0)
     }
 
     /// Runs the steps on the inputs of each run, and calls `done` after each step that is not joint.
@@ -183,108 +156,159 @@ impl Plan {
     pub(super) fn run(
         &self,
         inputs: &[Vec<&[f32]>],
-        constants: &[Arc<Vec<f32>>],
+        constants: &[Shared<f32>],
         kept: &[Aligned<f32>],
-        arena: &mut Arena,
+        arena: &mut [f32],
         mut done: impl FnMut(),
     ) {
-        if arena.common.is_empty() {
-            arena.common = self.buffers(|own| !own);
-        }
-        while arena.runs.len() < inputs.len() {
-            arena.runs.push(self.buffers(|own| own));
-        }
-        let mut start = 0;
-        while start < self.steps.len() {
-            let joint = |at: &usize| if inputs.len() > 1 { self.steps[*at].operation.joint() } else { None };
-            let end = (start..self.steps.len()).find(|at| joint(at).is_some()).unwrap_or(self.steps.len());
-            for (run, inputs) in inputs.iter().enumerate() {
-                arena.lend(run, &self.own);
-                for at in start..end {
-                    self.step(at, inputs, constants, kept, &mut arena.runs[run]);
+        let (common, rest) = arena.split_at_mut(self.common);
+        let (own, scratch) = rest.split_at_mut(inputs.len() * self.own);
+        let values: Vec<Values<'_>> = inputs.iter().map(|inputs| Values { inputs, constants, kept }).collect();
+        let joint = |step: &Step| inputs.len() > 1 && step.operation.joint().is_some();
+        let mut steps = self.steps.as_slice();
+        while !steps.is_empty() {
+            let (alone, rest) = steps.split_at(steps.iter().position(joint).unwrap_or(steps.len()));
+            for (run, values) in values.iter().enumerate() {
+                for step in alone {
+                    self.step(step, values, common, &mut own[run * self.own..][..self.own]);
                     done();
                 }
-                arena.lend(run, &self.own);
             }
-            if let Some(operation) = (end < self.steps.len()).then_some(end).as_ref().and_then(joint) {
-                self.step_jointly(end, operation, inputs, constants, kept, arena);
+            steps = rest;
+            if let Some((step, rest)) = rest.split_first() {
+                if let Some(operation) = step.operation.joint() {
+                    self.step_jointly(step, operation, &values, own, scratch);
+                }
+                steps = rest;
             }
-            start = end + 1;
         }
     }
 
-    fn step(
-        &self,
-        at: usize,
-        inputs: &[&[f32]],
-        constants: &[Arc<Vec<f32>>],
-        kept: &[Aligned<f32>],
-        slots: &mut [Aligned<f32>],
-    ) {
-        let (step, length) = (&self.steps[at], self.lengths[at].1);
+    fn step(&self, step: &Step, values: &Values<'_>, common: &mut [f32], own: &mut [f32]) {
+        let place = &self.places[step.output];
         // A prompt may have no points: there is nothing to compute for them.
-        if length > 0 {
-            let mut out = std::mem::take(&mut slots[step.output]);
-            step.operation.run(&self.sources(at, inputs, constants, kept, slots), &mut out[..length]);
-            slots[step.output] = out;
+        if place.range.is_empty() {
+            return;
         }
+        let (mine, others) = if place.own { (own, &*common) } else { (common, &*own) };
+        let (below, rest) = mine.split_at_mut(place.range.start);
+        let (out, above) = rest.split_at_mut(place.range.len());
+        let slots = |slot: usize| {
+            let Place { own, range } = &self.places[slot];
+            match range.clone() {
+                range if range.is_empty() => &[],
+                range if *own != place.own => &others[range],
+                range if range.end <= place.range.start => &below[range],
+                range => &above[range.start - place.range.end..range.end - place.range.end],
+            }
+        };
+        let sources: Vec<&[f32]> = step.inputs.iter().map(|b| values.read(*b, slots)).collect();
+        step.operation.run(&sources, out);
     }
 
     fn step_jointly(
         &self,
-        at: usize,
+        step: &Step,
         operation: &dyn Joint,
-        inputs: &[Vec<&[f32]>],
-        constants: &[Arc<Vec<f32>>],
-        kept: &[Aligned<f32>],
-        arena: &mut Arena,
+        values: &[Values<'_>],
+        own: &mut [f32],
+        scratch: &mut [f32],
     ) {
-        let (output, length) = (self.steps[at].output, self.lengths[at].1);
-        let runs = &mut arena.runs[..inputs.len()];
-        if length > 0 {
-            let mut outs: Vec<Aligned<f32>> = runs.iter_mut().map(|slots| std::mem::take(&mut slots[output])).collect();
-            let sources = inputs.iter().zip(&*runs);
-            let sources: Vec<_> = sources.map(|(i, slots)| self.sources(at, i, constants, kept, slots)).collect();
-            let mut parts: Vec<&mut [f32]> = outs.iter_mut().map(|out| &mut out[..length]).collect();
-            operation.run_all(&sources, &mut parts, &mut arena.scratch);
-            runs.iter_mut().zip(outs).for_each(|(slots, out)| slots[output] = out);
+        let place = &self.places[step.output].range;
+        if place.is_empty() {
+            return;
+        }
+        let mut sources: Vec<Vec<&[f32]>> = Vec::with_capacity(values.len());
+        for (values, own) in values.iter().zip(own.chunks_exact(self.own)) {
+            sources.push(step.inputs.iter().map(|b| values.read(*b, |slot| self.in_own(slot, own))).collect());
+        }
+        let results = operation.run_all(&sources, scratch);
+        for (own, result) in own.chunks_exact_mut(self.own).zip(results.chunks_exact(place.len())) {
+            own[place.clone()].copy_from_slice(result);
         }
     }
 
-    /// What a step reads.
-    fn sources<'a>(
-        &self,
-        at: usize,
-        inputs: &[&'a [f32]],
-        constants: &'a [Arc<Vec<f32>>],
-        kept: &'a [Aligned<f32>],
-        slots: &'a [Aligned<f32>],
-    ) -> Vec<&'a [f32]> {
-        let source = |(buffer, length): (&Buffer, &usize)| {
-            let values = read(*buffer, inputs, constants, kept, slots);
-            &values[..values.len().min(*length)]
-        };
-        self.steps[at].inputs.iter().zip(&self.lengths[at].0).map(source).collect()
+    fn in_own<'a>(&self, slot: usize, own: &'a [f32]) -> &'a [f32] {
+        &own[self.places[slot].range.clone()]
     }
 
-    /// The buffers of a single run that outlive the plan.
-    pub(super) fn keep(&self, mut arena: Arena) -> Vec<Aligned<f32>> {
-        let mut slots = arena.runs.pop().unwrap_or_default();
-        let take = |(place, length): &(usize, usize)| {
-            let mut values = std::mem::take(&mut slots[*place]);
-            values.resize(*length);
-            values
+    /// A slot's values in a run, which lie in the arena after all steps.
+    pub(super) fn slot<'a>(&self, slot: usize, run: usize, arena: &'a [f32]) -> &'a [f32] {
+        self.in_own(slot, &arena[self.common + run * self.own..])
+    }
+
+    /// Copies of the slots of a single run that outlive the plan.
+    pub(super) fn keep(&self, arena: &[f32]) -> Vec<Aligned<f32>> {
+        let copy = |slot: &usize| {
+            let values = self.slot(*slot, 0, arena);
+            let mut kept = Aligned::zeros(values.len());
+            kept.copy_from_slice(values);
+            kept
         };
-        self.kept.iter().map(take).collect()
+        self.kept.iter().map(copy).collect()
     }
 
     /// Whether these buffers are like those that this plan keeps.
     pub(super) fn made(&self, kept: &[Aligned<f32>]) -> bool {
-        self.kept.len() == kept.len() && self.kept.iter().zip(kept).all(|((_, n), k)| *n == k.len())
+        self.kept.len() == kept.len()
+            && self.kept.iter().zip(kept).all(|(slot, k)| self.places[*slot].range.len() == k.len())
     }
 
     /// Whether a step reads an input.
     pub(super) fn reads(&self, input: usize) -> bool {
         self.steps.iter().any(|s| s.inputs.contains(&Buffer::Input(input)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::Operation;
+    use super::*;
+
+    /// Writes one more than the sum of the first numbers of its inputs everywhere, after a look at all of them.
+    struct Count;
+
+    impl Operation for Count {
+        fn kind(&self) -> &'static str {
+            "count"
+        }
+
+        fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
+            assert!(
+                inputs.iter().all(|i| i.iter().all(|v| *v == i[0])),
+                "a value was written over while it was needed"
+            );
+            out.fill(1.0 + inputs.iter().filter_map(|i| i.first()).sum::<f32>());
+        }
+    }
+
+    fn step(inputs: &[Buffer], output: usize) -> Step {
+        Step { name: output.to_string(), operation: Box::new(Count), inputs: inputs.to_vec(), output }
+    }
+
+    #[test]
+    fn values_lie_apart_while_they_live_and_share_memory_after() {
+        use Buffer::{Input, Slot};
+        let lengths = [40, 33, 64, 1, 48, 0, 16];
+        let steps = vec![
+            step(&[Input(0)], 0),
+            step(&[Slot(0)], 1),
+            step(&[Slot(1)], 2),
+            step(&[Slot(0), Slot(2)], 3),
+            step(&[Slot(3)], 4),
+            step(&[Slot(4)], 5),
+            step(&[Slot(4), Slot(3), Slot(5)], 6),
+        ];
+        let mut outputs = [(Slot(6), View::contiguous(&[16])), (Slot(2), View::contiguous(&[64]))];
+        let (early, late) = split(steps, &lengths, &mut outputs, |_| false);
+        assert!(early.steps.is_empty() && early.arena(1) == 0);
+        assert!(late.places.iter().all(|place| place.range.start % LINE == 0));
+        // 0 and 1 lie side by side once; 4 finds room where 0 was, 3 where 1 was. 2 and 6 are read after all steps.
+        assert_eq!((late.common, late.own), (48 + 48, 64 + 16), "{:?}", late.places);
+        let mut arena = vec![f32::NAN; late.arena(1)];
+        late.run(&[vec![&[1.0]]], &[], &[], &mut arena, || {});
+        assert!(late.slot(2, 0, &arena).iter().all(|v| *v == 4.0));
+        // 3 is 1 + 2 + 4, 4 one more.
+        assert_eq!(late.slot(6, 0, &arena), [1.0 + 8.0 + 7.0; 16]);
     }
 }

@@ -1,7 +1,5 @@
 //! Products of two values, and attention.
 
-use std::sync::Arc;
-
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
 use super::super::operations::{Attention, Product};
@@ -28,7 +26,7 @@ impl<'g> Lowering<'g> {
             let &[_, heads, length, keys] = self.shape(value) else { return Ok(None) };
             match (graph.values[other].floats(), self.shape(other)) {
                 (Some(table), [1, h, t, k] | [h, t, k]) if [*h, *t, *k] == [heads, length, keys] => {
-                    bias = Some(Arc::clone(table))
+                    bias = Some(table.clone())
                 }
                 _ => return Ok(None),
             }

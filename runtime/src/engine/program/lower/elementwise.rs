@@ -1,7 +1,6 @@
 //! Operators that treat every element alike, and those that only move elements.
 
-use std::sync::Arc;
-
+use cutout_kernels::Aligned;
 use cutout_models::onnx::proto::TensorProto;
 
 use super::super::graph::{Node, ValueId};
@@ -85,7 +84,7 @@ impl<'g> Lowering<'g> {
     /// Makes a value a constant of zeros.
     pub(super) fn zeros(&mut self, value: ValueId) {
         let view = View::contiguous(self.shape(value));
-        let buffer = self.constant(Arc::new(vec![0.0; view.len()]));
+        let buffer = self.constant(Aligned::zeros(view.len()).into());
         self.set(value, Place { buffer, view });
     }
 

@@ -4,57 +4,24 @@ mod attention;
 mod elementwise;
 mod products;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use cutout_kernels::SimdLevel;
-use cutout_kernels::linear::Storage;
-use cutout_kernels::{depthwise, linear};
+use cutout_kernels::{Aligned, Shared, SimdLevel};
 
 use super::graph::{Graph, Node, ValueId};
 use super::operation::{Buffer, Operation, Step};
 use super::operations::{Copy, LayerNorm, MeanPool, Softmax};
 use super::shapes;
+use super::store::Store;
 use super::view::{Rows, View};
 
 /// Why a graph cannot be lowered; then tract runs it.
 pub(super) type Result<T> = std::result::Result<T, String>;
-
-/// Weights in the layout of the kernels, by the name of their constant, so that programs of one model share them.
-pub(crate) struct Packed {
-    storage: Storage,
-    packs: Mutex<Packs>,
-}
-
-#[derive(Default)]
-struct Packs {
-    linear: HashMap<String, linear::Weights>,
-    depthwise: HashMap<String, Arc<depthwise::Weights>>,
-}
-
-impl Packed {
-    /// None yet; those of linear maps will be stored like this.
-    pub(crate) fn new(storage: Storage) -> Self {
-        Packed { storage, packs: Mutex::default() }
-    }
-
-    fn linear(&self, name: &str, pack: impl FnOnce(Storage) -> linear::Weights) -> linear::Weights {
-        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
-        packs.linear.entry(name.to_owned()).or_insert_with(|| pack(self.storage)).clone()
-    }
-
-    fn depthwise(&self, name: &str, pack: impl FnOnce() -> depthwise::Weights) -> Arc<depthwise::Weights> {
-        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(packs.depthwise.entry(name.to_owned()).or_insert_with(|| Arc::new(pack())))
-    }
-}
 
 /// What lowering gives.
 pub(super) struct Lowered {
     pub(super) steps: Vec<Step>,
     /// Elements of each slot.
     pub(super) lengths: Vec<usize>,
-    pub(super) constants: Vec<Arc<Vec<f32>>>,
+    pub(super) constants: Vec<Shared<f32>>,
     pub(super) outputs: Vec<(Buffer, View)>,
 }
 
@@ -68,7 +35,7 @@ struct Place {
 struct Lowering<'g> {
     graph: &'g Graph,
     level: SimdLevel,
-    packed: &'g Packed,
+    store: &'g Store,
     places: Vec<Option<Place>>,
     /// Nodes that are part of an earlier one's step.
     done: Vec<bool>,
@@ -79,10 +46,10 @@ struct Lowering<'g> {
 ///
 /// # Errors
 /// Names the node that has no operator here.
-pub(super) fn lower(graph: &Graph, level: SimdLevel, packed: &Packed) -> Result<Lowered> {
+pub(super) fn lower(graph: &Graph, level: SimdLevel, store: &Store) -> Result<Lowered> {
     let out = Lowered { steps: Vec::new(), lengths: Vec::new(), constants: Vec::new(), outputs: Vec::new() };
     let (places, done) = (vec![None; graph.values.len()], vec![false; graph.nodes.len()]);
-    let mut l = Lowering { graph, level, packed, places, done, out };
+    let mut l = Lowering { graph, level, store, places, done, out };
     for (i, &id) in graph.inputs.iter().enumerate() {
         l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
     }
@@ -137,7 +104,7 @@ impl<'g> Lowering<'g> {
         }
         let known = &self.graph.values[value];
         let values = known.floats().ok_or_else(|| format!("{} is no float32 value that is known here", known.name))?;
-        let buffer = self.constant(Arc::clone(values));
+        let buffer = self.constant(values.clone());
         let place = Place { buffer, view: View::contiguous(&known.shape) };
         self.places[value] = Some(place.clone());
         Ok(place)
@@ -147,7 +114,7 @@ impl<'g> Lowering<'g> {
         self.places[value] = Some(place);
     }
 
-    fn constant(&mut self, values: Arc<Vec<f32>>) -> Buffer {
+    fn constant(&mut self, values: Shared<f32>) -> Buffer {
         self.out.constants.push(values);
         Buffer::Constant(self.out.constants.len() - 1)
     }
@@ -155,13 +122,13 @@ impl<'g> Lowering<'g> {
     /// Appends a step, and gives the buffer of its `length` elements. One that reads constants only is run now.
     fn emit(&mut self, name: &str, operation: impl Operation + 'static, inputs: Vec<Buffer>, length: usize) -> Buffer {
         let known = |b: &Buffer| match b {
-            Buffer::Constant(i) => Some(self.out.constants[*i].as_slice()),
+            Buffer::Constant(i) => Some(&self.out.constants[*i][..]),
             _ => None,
         };
         if let Some(sources) = inputs.iter().map(known).collect::<Option<Vec<_>>>() {
-            let mut values = vec![0.0; length];
+            let mut values = Aligned::zeros(length);
             operation.run(&sources, &mut values);
-            return self.constant(Arc::new(values));
+            return self.constant(values.into());
         }
         let output = self.out.lengths.len();
         self.out.lengths.push(length);
@@ -268,6 +235,9 @@ impl<'g> Lowering<'g> {
         }
         let vector = |id: ValueId| self.graph.values[id].floats().cloned().ok_or("its weights are not constant");
         let (gamma, beta) = (vector(gamma)?, vector(beta)?);
+        if [gamma.len(), beta.len()] != [self.shape(x)[rank - 1]; 2] {
+            return Err("its weights are of another width".into());
+        }
         let epsilon = node.float("epsilon").unwrap_or(1e-5);
         let (buffer, rows) = self.rows(x)?;
         self.give(node, node.outputs[0], LayerNorm { level: self.level, rows, gamma, beta, epsilon }, vec![buffer]);

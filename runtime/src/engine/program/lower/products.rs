@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cutout_kernels::Activation;
 use cutout_kernels::convolution::Stem;
 use cutout_kernels::depthwise::{self, MAX_KERNEL, Shape};
 use cutout_kernels::linear::Weights;
+use cutout_kernels::{Activation, Shared};
 
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
@@ -20,8 +20,7 @@ const MOST_PLANES: usize = 4;
 /// A `Conv` node, read.
 struct Conv {
     weight: ValueId,
-    weights: Arc<Vec<f32>>,
-    bias: Option<Arc<Vec<f32>>>,
+    bias: Option<Shared<f32>>,
     bias_value: Option<ValueId>,
     shape: Shape,
     channels: usize,
@@ -54,29 +53,25 @@ impl<'g> Lowering<'g> {
         if kernel != kernel_width || kernel > MAX_KERNEL {
             return Err("its kernel is not square, or very large".into());
         }
-        let weights = Arc::clone(self.graph.values[weight].floats().ok_or("its weights are not constant")?);
+        if !self.graph.values[weight].is_known() {
+            return Err("its weights are not constant".into());
+        }
         let bias = match node.inputs.get(2) {
-            Some(&id) => Some(Arc::clone(self.graph.values[id].floats().ok_or("its bias is not constant")?)),
+            Some(&id) => Some(self.graph.values[id].floats().cloned().ok_or("its bias is not constant")?),
             None => None,
         };
+        if bias.as_ref().is_some_and(|b| b.len() != outputs) {
+            return Err("its bias is of another width".into());
+        }
         let kind = match group {
+            1 if per_group != channels => return Err("its weights are of another depth".into()),
             1 if kernel == 1 && stride == 1 && padding == 0 => Kind::Pointwise,
             1 => Kind::Dense,
             _ if group == channels && outputs == channels && per_group == 1 => Kind::Depthwise,
             _ => return Err("its groups are neither one nor as many as channels".into()),
         };
         let shape = Shape { height, width, stride, dilation, padding };
-        Ok(Conv {
-            weight,
-            weights,
-            bias,
-            bias_value: node.inputs.get(2).copied(),
-            shape,
-            channels,
-            outputs,
-            kernel,
-            kind,
-        })
+        Ok(Conv { weight, bias, bias_value: node.inputs.get(2).copied(), shape, channels, outputs, kernel, kind })
     }
 
     /// `Conv`: pointwise, depthwise or dense, alone or with those behind it.
@@ -87,7 +82,7 @@ impl<'g> Lowering<'g> {
             let (buffer, rows) = self.pixels(node.inputs[0])?;
             self.whole(rows, conv.channels)?;
             let (activation, value) = self.activation(value);
-            let (packed, view) = (self.pack_depthwise(&conv), self.image(value));
+            let (packed, view) = (self.pack_depthwise(&conv)?, self.image(value));
             let macs = (view.len() * conv.kernel * conv.kernel) as u64;
             let operation = Depthwise { weights: packed, shape: conv.shape, activation, macs };
             let buffer = self.emit(&node.name, operation, vec![buffer], view.len());
@@ -104,7 +99,7 @@ impl<'g> Lowering<'g> {
                     Some((at, node, self.conv(node).ok().filter(|c| c.kind == Kind::Pointwise)?))
                 });
                 let (buffer, expand) = self.row_map(node, &conv, activation, spread.shape.width)?;
-                let packed = (self.pack_depthwise(&spread), spread.shape, spread_activation);
+                let packed = (self.pack_depthwise(&spread)?, spread.shape, spread_activation);
                 return match project {
                     Some((at, node, project)) => {
                         self.done[at] = true;
@@ -144,7 +139,7 @@ impl<'g> Lowering<'g> {
         let view = self.image(value);
         let (width, channels) = (view.shape[3], project.channels);
         let rows = Rows { count: view.shape[2] * width, width: channels, stride: channels, offset: 0 };
-        let source = Source::Pixels(self.pack_linear(project), rows);
+        let source = Source::Pixels(self.pack_linear(project)?, rows);
         let project = RowMap { source, bias: project.bias.clone(), activation, width };
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
@@ -180,12 +175,12 @@ impl<'g> Lowering<'g> {
         let whole = place.view.is_contiguous() && place.view.offset == 0;
         let (buffer, source) = if conv.kind == Kind::Dense && channels <= MOST_PLANES && whole {
             let none = vec![0.0; conv.outputs];
-            let bias = conv.bias.as_ref().map_or(none.as_slice(), |b| b.as_slice());
-            let stem = Stem::pack(self.level, &conv.weights, bias, channels, kernel);
+            let bias = conv.bias.as_deref().unwrap_or(&none);
+            let stem = Stem::pack(self.level, self.numbers(conv.weight)?, bias, channels, kernel);
             (place.buffer, Source::Planes(Arc::new(stem), shape))
         } else {
             let (buffer, rows) = self.pixels(node.inputs[0])?;
-            let weights = self.pack_linear(conv);
+            let weights = self.pack_linear(conv)?;
             if conv.kind == Kind::Pointwise {
                 (buffer, Source::Pixels(weights, rows))
             } else {
@@ -207,25 +202,33 @@ impl<'g> Lowering<'g> {
         if rows.stride == channels && rows.offset == 0 { Ok(()) } else { Err("its input has gaps".into()) }
     }
 
-    fn pack_depthwise(&self, conv: &Conv) -> Arc<depthwise::Weights> {
+    /// The numbers of a constant, in their own order.
+    fn numbers(&self, value: ValueId) -> Result<&'g [f32]> {
+        let value = &self.graph.values[value];
+        value.floats().map(|v| &v[..]).ok_or_else(|| format!("the numbers of {} are not at hand", value.name))
+    }
+
+    fn pack_depthwise(&self, conv: &Conv) -> Result<Arc<depthwise::Weights>> {
         // The bias is packed with the weights.
-        let bias = conv.bias_value.map_or("", |id| self.graph.values[id].name.as_str());
-        self.packed.depthwise(&format!("{} {bias}", self.graph.values[conv.weight].name), || {
+        let [weight, bias] = [Some(conv.weight), conv.bias_value]
+            .map(|value| value.map_or("", |id| self.graph.values[id].name.as_str()));
+        self.store.depthwise(weight, bias, [conv.channels, conv.kernel], || {
             let none = vec![0.0; conv.channels];
-            let bias = conv.bias.as_ref().map_or(none.as_slice(), |b| b.as_slice());
-            depthwise::Weights::pack(self.level, &conv.weights, bias, conv.channels, conv.kernel)
+            let bias = conv.bias.as_deref().unwrap_or(&none);
+            Ok(depthwise::Weights::pack(self.level, self.numbers(conv.weight)?, bias, conv.channels, conv.kernel))
         })
     }
 
     /// Weights of a pointwise or dense convolution, in the order of patches.
-    fn pack_linear(&self, conv: &Conv) -> Weights {
+    fn pack_linear(&self, conv: &Conv) -> Result<Weights> {
         let &Conv { channels, outputs, kernel, .. } = conv;
-        self.packed.linear(&self.graph.values[conv.weight].name, |storage| {
-            let (taps, weights) = (kernel * kernel, &conv.weights);
+        let taps = kernel * kernel;
+        self.store.linear(&self.graph.values[conv.weight].name, [outputs, taps * channels], |storage| {
+            let weights = self.numbers(conv.weight)?;
             let at =
                 |i: usize| weights[i / (taps * channels) * taps * channels + i % channels * taps + i / channels % taps];
             let by_tap: Vec<f32> = (0..weights.len()).map(at).collect();
-            Weights::pack(self.level, &by_tap, outputs, taps * channels, storage)
+            Ok(Weights::pack(self.level, &by_tap, outputs, taps * channels, storage))
         })
     }
 
@@ -233,14 +236,14 @@ impl<'g> Lowering<'g> {
     pub(super) fn product(&mut self, node: &'g Node) -> Result<()> {
         let (left, right) = (node.inputs[0], node.inputs[1]);
         let constant = &self.graph.values[right];
-        let (Some(weights), &[k, n]) = (constant.floats(), constant.shape.as_slice()) else {
+        let (true, &[k, n]) = (constant.is_known(), constant.shape.as_slice()) else {
             return self.product_of_two(node);
         };
-        let level = self.level;
-        let weights = self.packed.linear(&constant.name, |storage| {
-            let rows: Vec<f32> = (0..n * k).map(|i| weights[i % k * n + i / k]).collect();
-            Weights::pack(level, &rows, n, k, storage)
-        });
+        let weights = self.store.linear(&constant.name, [n, k], |storage| {
+            let mut weights = Weights::scratch(self.level, storage);
+            weights.pack_into(self.numbers(right)?, (1, n), n, k);
+            Ok(weights)
+        })?;
         let place = self.place(left)?;
         if self.is_all(&place, 0.0) {
             self.zeros(node.outputs[0]);
@@ -253,7 +256,7 @@ impl<'g> Lowering<'g> {
             let other = self.other(add, value);
             let known = &self.graph.values[other];
             if let Some(vector) = known.floats().filter(|v| v.len() == n && known.shape.last() == Some(&n)) {
-                bias = Some(Arc::clone(vector));
+                bias = Some(vector.clone());
                 self.done[reader] = true;
                 value = add.outputs[0];
             }

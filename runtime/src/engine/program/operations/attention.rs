@@ -1,9 +1,7 @@
 //! Attention.
 
-use std::sync::Arc;
-
-use cutout_kernels::SimdLevel;
 use cutout_kernels::attention::{Operand, Shape, attention};
+use cutout_kernels::{Shared, SimdLevel};
 
 use super::super::operation::Operation;
 use super::super::view::View;
@@ -16,7 +14,7 @@ pub(in super::super) struct Attention {
     pub(in super::super) k: View,
     pub(in super::super) v: View,
     /// `[heads, queries, keys]`.
-    pub(in super::super) bias: Option<Arc<Vec<f32>>>,
+    pub(in super::super) bias: Option<Shared<f32>>,
 }
 
 impl Operation for Attention {
@@ -45,6 +43,6 @@ impl Operation for Attention {
             width: self.k.shape[3],
             value_width: self.v.shape[3],
         };
-        attention(self.level, q, k, v, self.bias.as_ref().map(|b| b.as_slice()), &shape, out);
+        attention(self.level, q, k, v, self.bias.as_deref(), &shape, out);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cutout_kernels::activation::Activation;
-use cutout_kernels::{SimdLevel, depthwise, layer_norm, softmax};
+use cutout_kernels::{Shared, SimdLevel, depthwise, layer_norm, softmax};
 use rayon::prelude::*;
 
 use super::super::operation::Operation;
@@ -36,8 +36,8 @@ impl Operation for Depthwise {
 pub(in super::super) struct LayerNorm {
     pub(in super::super) level: SimdLevel,
     pub(in super::super) rows: Rows,
-    pub(in super::super) gamma: Arc<Vec<f32>>,
-    pub(in super::super) beta: Arc<Vec<f32>>,
+    pub(in super::super) gamma: Shared<f32>,
+    pub(in super::super) beta: Shared<f32>,
     pub(in super::super) epsilon: f32,
 }
 

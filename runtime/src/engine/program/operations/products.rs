@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cutout_kernels::activation::Activation;
 use cutout_kernels::convolution::{self, Stem};
 use cutout_kernels::linear::{Epilogue, Storage, Weights, linear, linear_parallel};
-use cutout_kernels::{Aligned, SimdLevel, depthwise};
+use cutout_kernels::{Aligned, Shared, SimdLevel, depthwise};
 use rayon::prelude::*;
 
 use super::super::super::Precision;
@@ -15,7 +15,7 @@ use super::super::view::{Rows, View};
 /// A linear map of rows, its activation, and a sum.
 pub(in super::super) struct Linear {
     pub(in super::super) weights: Weights,
-    pub(in super::super) bias: Option<Arc<Vec<f32>>>,
+    pub(in super::super) bias: Option<Shared<f32>>,
     pub(in super::super) activation: Activation,
     pub(in super::super) residual: Option<Rows>,
     pub(in super::super) input: Rows,
@@ -37,7 +37,7 @@ impl Operation for Linear {
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
         let Rows { count, stride, offset, .. } = self.input;
         let epilogue = Epilogue {
-            bias: self.bias.as_ref().map(|b| b.as_slice()),
+            bias: self.bias.as_deref(),
             activation: self.activation,
             residual: self.residual.map(|rows| (&inputs[1][rows.offset..], rows.stride)),
         };
@@ -52,11 +52,16 @@ impl Operation for Linear {
 }
 
 impl Joint for Linear {
-    fn run_all(&self, inputs: &[Vec<&[f32]>], outs: &mut [&mut [f32]], scratch: &mut Aligned<f32>) {
+    fn scratch(&self, runs: usize) -> usize {
+        let (rows, k, n) = (runs * self.input.count, self.weights.inputs(), self.weights.outputs());
+        rows * (k + n) + if self.residual.is_some() { rows * n } else { 0 }
+    }
+
+    fn run_all<'s>(&self, inputs: &[Vec<&[f32]>], scratch: &'s mut [f32]) -> &'s [f32] {
         let (count, k, n) = (self.input.count, self.weights.inputs(), self.weights.outputs());
         let rows = inputs.len() * count;
         let added = if self.residual.is_some() { rows * n } else { 0 };
-        let (values, rest) = scratch.resize(rows * (k + n) + added).split_at_mut(rows * k);
+        let (values, rest) = scratch[..self.scratch(inputs.len())].split_at_mut(rows * k);
         let (residual, results) = rest.split_at_mut(added);
         for (run, inputs) in inputs.iter().enumerate() {
             self.input.gather(inputs[0], k, &mut values[run * count * k..][..count * k]);
@@ -65,21 +70,19 @@ impl Joint for Linear {
             }
         }
         let epilogue = Epilogue {
-            bias: self.bias.as_ref().map(|b| b.as_slice()),
+            bias: self.bias.as_deref(),
             activation: self.activation,
             residual: self.residual.map(|_| (&*residual, n)),
         };
         linear_parallel(values, k, rows, &self.weights, &epilogue, results, n);
-        for (out, result) in outs.iter_mut().zip(results.chunks_exact(count * n)) {
-            out[..count * n].copy_from_slice(result);
-        }
+        results
     }
 }
 
 /// The rows of a map, made of an input a few at a time.
 pub(in super::super) struct RowMap {
     pub(in super::super) source: Source,
-    pub(in super::super) bias: Option<Arc<Vec<f32>>>,
+    pub(in super::super) bias: Option<Shared<f32>>,
     pub(in super::super) activation: Activation,
     /// Pixels of a row of the map.
     pub(in super::super) width: usize,
@@ -134,7 +137,7 @@ impl RowMap {
         out: &mut [f32],
     ) {
         let ((inputs, n), width) = (self.size(), self.width);
-        let bias = self.bias.as_ref().map(|b| b.as_slice());
+        let bias = self.bias.as_deref();
         match &self.source {
             Source::Pixels(weights, Rows { stride, offset, .. }) => {
                 let epilogue = Epilogue { bias, activation: self.activation, residual };
