@@ -1,8 +1,9 @@
 //! Our own operators give what tract gives, at every SIMD level and with any number of threads.
 
 use cutout_models::Bundle;
-use cutout_models::arch::InputSize;
-use cutout_runtime::engine::{Operators, Tensor};
+use cutout_models::arch::{InputSize, sam_vit};
+use cutout_models::standin;
+use cutout_runtime::engine::{Inputs, Network, Operators, Precision, Tensor, Threads};
 use cutout_runtime::{InputShape, Model, ModelOptions, PredictOptions, Predictor, Prompt, SimdLevel};
 use cutout_tests::{scene_objects, scene_photo};
 
@@ -100,6 +101,60 @@ fn neither_threads_nor_batches_change_a_bit() {
     assert!(one.1 == one.2, "a batch changes its answers");
     for threads in [2, 3] {
         assert!(run(threads) == one, "{threads} threads change the answers");
+    }
+}
+
+/// An encoder of Segment Anything with `channels` in heads of `width`: a block of global attention over more keys than are taken at
+/// once, then one of windows, which reach beyond the grid in both directions.
+#[test]
+fn they_run_the_vit_of_segment_anything() {
+    const SIDE: usize = 26;
+    let (channels, width, hidden) = (40, 20, 56);
+    let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut add = |name: String, shape: &[usize]| shapes.push((format!("image_encoder.{name}"), shape.to_vec()));
+    let mut linear = |name: String, outputs: usize, inputs: usize| {
+        add(format!("{name}.weight"), &[outputs, inputs]);
+        add(format!("{name}.bias"), &[outputs]);
+    };
+    for block in 0..2 {
+        linear(format!("blocks.{block}.attn.qkv"), 3 * channels, channels);
+        linear(format!("blocks.{block}.attn.proj"), channels, channels);
+        linear(format!("blocks.{block}.mlp.lin1"), hidden, channels);
+        linear(format!("blocks.{block}.mlp.lin2"), channels, hidden);
+    }
+    let norms = ["blocks.0.norm1", "blocks.0.norm2", "blocks.1.norm1", "blocks.1.norm2"].map(|name| (name, channels));
+    for (name, channels) in norms.into_iter().chain([("neck.1", 256), ("neck.3", 256)]) {
+        add(format!("{name}.weight"), &[channels]);
+        add(format!("{name}.bias"), &[channels]);
+    }
+    for (block, entries) in [2 * SIDE - 1, 27].into_iter().enumerate() {
+        add(format!("blocks.{block}.attn.rel_pos_h"), &[entries, width]);
+        add(format!("blocks.{block}.attn.rel_pos_w"), &[entries, width]);
+    }
+    add("pos_embed".into(), &[1, SIDE, SIDE, channels]);
+    add("patch_embed.proj.weight".into(), &[channels, 3, 16, 16]);
+    add("patch_embed.proj.bias".into(), &[channels]);
+    add("neck.0.weight".into(), &[256, channels, 1, 1]);
+    add("neck.2.weight".into(), &[256, 256, 3, 3]);
+    let weights = standin::state_dict(shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())), 5);
+
+    let size = InputSize::new(16 * SIDE, 16 * 22);
+    let pixels = (0..3 * size.height * size.width).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 2.0).collect();
+    let image = Tensor::new(vec![1, 3, size.height, size.width], pixels).unwrap();
+    let run = |operators, threads| {
+        let onnx = sam_vit::image_encoder(&weights, size).unwrap();
+        let threads = Threads::new(threads).unwrap();
+        let network =
+            Network::load("image encoder", onnx, Inputs::default(), operators, Precision::F32, &threads).unwrap();
+        assert_eq!(network.is_tract(), operators == Operators::Tract, "{operators}");
+        network.run(&[("image", &image)]).unwrap().remove(0)
+    };
+    let expected = run(Operators::Tract, 1);
+    for level in SimdLevel::available() {
+        let ours = run(Operators::Own(level), 1);
+        assert_eq!(ours.shape(), expected.shape());
+        close(&level.to_string(), ours.values(), expected.values());
+        assert!(run(Operators::Own(level), 3).values() == ours.values(), "{level}: threads change the embedding");
     }
 }
 

@@ -20,6 +20,7 @@ mod simd;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
+pub mod transpose;
 pub mod upscale_logits;
 
 pub use activation::Activation;

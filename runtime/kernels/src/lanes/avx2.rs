@@ -19,6 +19,7 @@ fn mask(len: usize) -> __m256i {
 impl Lanes for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx2,fma,f16c")]
@@ -123,5 +124,33 @@ impl Lanes for Avx2 {
     unsafe fn store_part(self, value: __m256, to: *mut f32, len: usize) {
         // SAFETY: the token proves AVX2; masked lanes are not touched, the caller vouches for the others.
         unsafe { _mm256_maskstore_ps(to, mask(len), value) }
+    }
+
+    /// Four columns at a time: rows `i` and `i + 4` share a register.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        for column in (0..8).step_by(4) {
+            // SAFETY: the token proves AVX2; the caller vouches for eight rows of eight numbers on both sides.
+            unsafe {
+                let quad = |row: usize| _mm_loadu_ps(from.add(row * stride + column));
+                let mut rows = [_mm256_setzero_ps(); 4];
+                for (i, rows) in rows.iter_mut().enumerate() {
+                    *rows = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(quad(i)), quad(i + 4));
+                }
+                let [a, b, c, d] = rows;
+                let pair =
+                    |a, b| (_mm256_castps_pd(_mm256_unpacklo_ps(a, b)), _mm256_castps_pd(_mm256_unpackhi_ps(a, b)));
+                let ((low, high), (low2, high2)) = (pair(a, b), pair(c, d));
+                let columns = [
+                    _mm256_unpacklo_pd(low, low2),
+                    _mm256_unpackhi_pd(low, low2),
+                    _mm256_unpacklo_pd(high, high2),
+                    _mm256_unpackhi_pd(high, high2),
+                ];
+                for (i, values) in columns.into_iter().enumerate() {
+                    _mm256_storeu_ps(to.add((column + i) * to_stride), _mm256_castpd_ps(values));
+                }
+            }
+        }
     }
 }

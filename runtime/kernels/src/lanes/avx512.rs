@@ -16,6 +16,7 @@ fn mask(len: usize) -> __mmask16 {
 impl Lanes for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
 
     fn run<W: Work>(self, work: W) {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
@@ -120,5 +121,39 @@ impl Lanes for Avx512 {
     unsafe fn store_part(self, value: __m512, to: *mut f32, len: usize) {
         // SAFETY: the token proves AVX-512 F; masked lanes are not touched, the caller vouches for the others.
         unsafe { _mm512_mask_storeu_ps(to, mask(len), value) }
+    }
+
+    /// Pairs of rows, then of pairs, then of quads: each row is read once, as a whole cache line where it begins one.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the token proves AVX-512 F; the caller vouches for sixteen rows of sixteen numbers on both sides.
+        unsafe {
+            let row = |i: usize| _mm512_loadu_ps(from.add(i * stride));
+            let pair = |a, b| (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(a, b)));
+            // Of four rows each: columns `k`, `k + 4`, `k + 8` and `k + 12`.
+            let mut quads = [[_mm512_setzero_ps(); 4]; 4];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                let (low, high) = pair(row(4 * i), row(4 * i + 1));
+                let (low2, high2) = pair(row(4 * i + 2), row(4 * i + 3));
+                quad[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+                quad[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+                quad[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+                quad[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+            }
+            for k in 0..4 {
+                let [a, b, c, d] = quads.map(|quad| quad[k]);
+                let even = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+                let odd = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                let columns = [
+                    _mm512_shuffle_f32x4::<0x88>(even.0, even.1),
+                    _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1),
+                    _mm512_shuffle_f32x4::<0xdd>(even.0, even.1),
+                    _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1),
+                ];
+                for (i, values) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(to.add((4 * i + k) * to_stride), values);
+                }
+            }
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     type Vector: Copy;
     /// Numbers in a register.
     const LANES: usize;
+    /// Registers that a loop may keep numbers in.
+    const REGISTERS: usize;
 
     /// Does `work` in a function that enables the features of this level.
     fn run<W: Work>(self, work: W);
@@ -95,6 +97,12 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` is valid for writes of `len` numbers, and `len < LANES`.
     unsafe fn store_part(self, value: Self::Vector, to: *mut f32, len: usize);
+
+    /// Reads `LANES` rows of `LANES` numbers, and writes their columns as rows.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of such rows, `stride` numbers apart, and `to` for writes of such rows, `to_stride` apart.
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
 
     /// [`load`](Self::load), or [`load_part`](Self::load_part) where `len` is less than a register.
     ///

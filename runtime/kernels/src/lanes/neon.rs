@@ -10,6 +10,7 @@ use crate::simd::Neon;
 impl Lanes for Neon {
     type Vector = float32x4_t;
     const LANES: usize = 4;
+    const REGISTERS: usize = 32;
 
     /// Every aarch64 target enables the features.
     fn run<W: Work>(self, work: W) {
@@ -122,6 +123,21 @@ impl Lanes for Neon {
         for (i, lane) in lanes[..len].iter().enumerate() {
             // SAFETY: `i < len`; the caller vouches for the memory.
             unsafe { *to.add(i) = *lane };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for four rows of four numbers on both sides.
+        unsafe {
+            let row = |i: usize| vld1q_f32(from.add(i * stride));
+            let pair = |a, b| (vreinterpretq_f64_f32(vtrn1q_f32(a, b)), vreinterpretq_f64_f32(vtrn2q_f32(a, b)));
+            let ((even, odd), (even2, odd2)) = (pair(row(0), row(1)), pair(row(2), row(3)));
+            let columns =
+                [vtrn1q_f64(even, even2), vtrn1q_f64(odd, odd2), vtrn2q_f64(even, even2), vtrn2q_f64(odd, odd2)];
+            for (i, values) in columns.into_iter().enumerate() {
+                vst1q_f32(to.add(i * to_stride), vreinterpretq_f32_f64(values));
+            }
         }
     }
 }

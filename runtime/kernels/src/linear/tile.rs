@@ -183,18 +183,18 @@ pub(super) unsafe fn compute<S: Kernel, E: Element, const ROWS: usize, const VEC
 pub(super) fn activate<S: Lanes>(s: S, activation: Activation, sums: &mut [S::Vector]) {
     match activation {
         Activation::None => {}
-        Activation::Relu => each(sums, |x| vector::value(s, Activation::Relu, x)),
-        Activation::Relu6 => each(sums, |x| vector::value(s, Activation::Relu6, x)),
-        Activation::Hardswish => each(sums, |x| vector::value(s, Activation::Hardswish, x)),
+        Activation::Relu => each(s, Activation::Relu, sums),
+        Activation::Relu6 => each(s, Activation::Relu6, sums),
+        Activation::Hardswish => each(s, Activation::Hardswish, sums),
         // [`Finish`] does it.
         Activation::Gelu => unreachable!("a tile without GELU"),
     }
 }
 
 #[inline(always)]
-fn each<V: Copy>(sums: &mut [V], function: impl Fn(V) -> V) {
+fn each<S: Lanes>(s: S, activation: Activation, sums: &mut [S::Vector]) {
     for sum in sums {
-        *sum = function(*sum);
+        *sum = vector::value(s, activation, *sum);
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Value {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) constant: Option<Constant>,
+    /// The node that gives it.
+    pub(super) maker: Option<usize>,
     /// The nodes that read it, in order; one that reads it twice is there twice.
     pub(super) readers: Vec<usize>,
 }
@@ -133,7 +135,7 @@ impl Graph {
     }
 
     fn value(&mut self, name: &str, shape: Vec<usize>, constant: Option<Constant>) -> ValueId {
-        self.values.push(Value { name: name.to_owned(), shape, constant, readers: Vec::new() });
+        self.values.push(Value { name: name.to_owned(), shape, constant, maker: None, readers: Vec::new() });
         self.values.len() - 1
     }
 
@@ -160,9 +162,17 @@ impl Graph {
         for (name, shape) in described.outputs.iter().zip(shapes) {
             let id = self.value(name, shape, None);
             names.insert(name.clone(), id);
+            self.values[id].maker = Some(number);
             self.nodes[number].outputs.push(id);
         }
         Ok(())
+    }
+
+    /// The node that gives a value, if it has this operator.
+    pub(super) fn maker(&self, value: ValueId, op: &str) -> Option<(usize, &Node)> {
+        let maker = self.values[value].maker?;
+        let node = &self.nodes[maker];
+        (node.op == op).then_some((maker, node))
     }
 
     /// The one node that reads a value, if it is the only one and the value is no output.

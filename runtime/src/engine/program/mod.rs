@@ -61,9 +61,10 @@ impl Program {
         early: &[&str],
     ) -> std::result::Result<Self, String> {
         let graph = Graph::read(description, store, symbols, fixed)?;
-        let Lowered { steps, lengths, mut constants, mut outputs } = lower(&graph, level, store)?;
-        let is_early = |input: usize| early.contains(&graph.values[graph.inputs[input]].name.as_str());
-        let (early, late) = plan::split(steps, &lengths, &mut outputs, is_early);
+        let is_early: Vec<bool> =
+            graph.inputs.iter().map(|&id| early.contains(&graph.values[id].name.as_str())).collect();
+        let Lowered { steps, lengths, mut constants, mut outputs } = lower(&graph, level, store, &is_early)?;
+        let (early, late) = plan::split(steps, &lengths, &mut outputs, |input| is_early[input]);
         // What went into other constants is not kept.
         let read = early.steps.iter().chain(&late.steps).flat_map(|s| &s.inputs).chain(outputs.iter().map(|(b, _)| b));
         let read: HashSet<Buffer> = read.copied().collect();

@@ -25,6 +25,8 @@ pub(crate) struct Store {
     storage: Storage,
     constants: Mutex<BTreeMap<String, (Vec<usize>, Constant)>>,
     packs: Mutex<Packs>,
+    /// Names of constants that are not let go, whatever is packed of them.
+    plain: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ impl Taken {
 
 impl Store {
     pub(crate) fn new(constants: BTreeMap<String, (Vec<usize>, Constant)>, packs: Packs, storage: Storage) -> Self {
-        Store { storage, constants: Mutex::new(constants), packs: Mutex::new(packs) }
+        Store { storage, constants: Mutex::new(constants), packs: Mutex::new(packs), plain: Mutex::default() }
     }
 
     /// Takes the constants of a model out of it; weights of linear maps will be packed as `storage` says.
@@ -80,13 +82,19 @@ impl Store {
         self.packs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps the numbers of a constant, whatever is packed of them.
+    pub(super) fn keep(&self, name: &str) {
+        self.plain.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    }
+
     /// Lets go of the numbers of those weights that are packed and that nothing in `plain` names.
     pub(crate) fn forget_packed(&self, plain: &HashSet<&str>) {
+        let kept = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
         let packs = self.packs();
         let spread: HashSet<&str> = packs.depthwise.keys().map(|(weight, _)| weight.as_str()).collect();
         for (name, (_, constant)) in self.constants().iter_mut() {
             let packed = packs.linear.contains_key(name) || spread.contains(name.as_str());
-            if packed && !plain.contains(name.as_str()) {
+            if packed && !plain.contains(name.as_str()) && !kept.contains(name) {
                 *constant = Constant::Packed;
             }
         }

@@ -59,6 +59,36 @@ impl View {
         out
     }
 
+    /// Whether the elements are those of a matrix that lies by columns: the number of its rows and columns, and from column to column.
+    pub(super) fn transposed(&self) -> Option<(usize, usize, usize)> {
+        match self.groups().as_slice() {
+            &[(rows, 1), (columns, stride)] if stride >= rows => Some((rows, columns, stride)),
+            _ => None,
+        }
+    }
+
+    /// Planes that the last dimension chooses among and the others fill, without gaps, in any order: as the matrix whose rows are the
+    /// elements of all planes at one place, in the order in which they lie.
+    pub(super) fn planes(&self) -> Option<Self> {
+        let (&size, lead) = self.shape.split_last()?;
+        let plane: usize = lead.iter().product();
+        let reach: usize = lead.iter().zip(&self.strides).map(|(size, stride)| (size - 1) * stride).sum();
+        let fits = size > 1 && plane > 1 && self.strides[lead.len()] == plane && reach + 1 == plane;
+        fits.then(|| View { shape: vec![plane, size], strides: vec![1, plane], offset: self.offset })
+    }
+
+    /// This view of [`planes`](Self::planes) that lie with all elements of a place side by side.
+    pub(super) fn of_pixels(&self) -> Self {
+        let mut out = self.clone();
+        if let (Some(last), Some(&size)) = (out.strides.last_mut(), self.shape.last()) {
+            *last = 1;
+            let lead = out.strides.len() - 1;
+            out.strides[..lead].iter_mut().for_each(|stride| *stride *= size);
+        }
+        out.offset = 0;
+        out
+    }
+
     /// Strides over a larger shape, zero along the dimensions that this view repeats in.
     pub(super) fn broadcast(&self, shape: &[usize]) -> Vec<usize> {
         let missing = shape.len() - self.shape.len();
@@ -153,6 +183,22 @@ mod tests {
         let s = View::contiguous(&[5, 8]).sliced(1, 4, 8);
         assert_eq!((s.reshaped(&[5, 2, 2]).unwrap().strides, s.offset), (vec![8, 2, 1], 4));
         assert_eq!(s.reshaped(&[20]), None);
+    }
+
+    #[test]
+    fn planes_are_pixels_in_two_steps() {
+        // Quarters of the cells of an image of 6 planes of 4 x 8.
+        let v = View::contiguous(&[6, 4, 8])
+            .permuted(&[1, 2, 0])
+            .reshaped(&[2, 2, 4, 2, 6])
+            .unwrap()
+            .permuted(&[0, 2, 1, 3, 4]);
+        let planes = v.planes().unwrap();
+        assert_eq!((planes.transposed(), v.transposed()), (Some((32, 6, 32)), None));
+        // Pixels that lie side by side, in the same order.
+        assert_eq!(v.of_pixels(), View::contiguous(&[2, 2, 4, 2, 6]).permuted(&[0, 2, 1, 3, 4]));
+        assert_eq!(View::contiguous(&[4, 8, 6]).planes(), None);
+        assert_eq!(View::contiguous(&[6, 4, 8]).permuted(&[1, 2, 0]).sliced(1, 0, 7).planes(), None);
     }
 
     #[test]

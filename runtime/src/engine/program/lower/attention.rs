@@ -1,8 +1,10 @@
 //! Products of two values, and attention.
 
+use cutout_kernels::linear::Weights;
+
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
-use super::super::operations::{Attention, Product};
+use super::super::operations::{Attention, Bias, Product};
 use super::super::view::View;
 use super::{Lowering, Place, Result};
 
@@ -17,22 +19,8 @@ impl<'g> Lowering<'g> {
 
     /// `softmax(q k^T + bias) v`, if that is what a product begins.
     fn attention(&mut self, scores: &'g Node) -> Result<Option<()>> {
-        let graph = self.graph;
-        let mut value = scores.outputs[0];
         let mut members = Vec::new();
-        let mut bias = None;
-        if let Some((at, add)) = self.next(value, &["Add"]) {
-            let other = self.other(add, value);
-            let &[_, heads, length, keys] = self.shape(value) else { return Ok(None) };
-            match (graph.values[other].floats(), self.shape(other)) {
-                (Some(table), [1, h, t, k] | [h, t, k]) if [*h, *t, *k] == [heads, length, keys] => {
-                    bias = Some(table.clone())
-                }
-                _ => return Ok(None),
-            }
-            members.push(at);
-            value = add.outputs[0];
-        }
+        let Some((bias, value)) = self.bias(scores, &mut members)? else { return Ok(None) };
         let Some((at, softmax)) = self.next(value, &["Softmax"]) else { return Ok(None) };
         self.over_last(softmax)?;
         members.push(at);
@@ -43,6 +31,13 @@ impl<'g> Lowering<'g> {
             || self.places[mix.inputs[1]].is_none()
         {
             return Ok(None);
+        }
+        let operands = [scores.inputs[0], scores.inputs[1], mix.inputs[1]];
+        if matches!(bias, Bias::None)
+            && (self.few_queries(operands, mix)?.is_some() || self.few_keys(operands, mix)?.is_some())
+        {
+            members.iter().for_each(|&m| self.done[m] = true);
+            return Ok(Some(()));
         }
         let (q, k, v) = (
             self.heads(scores.inputs[0], false)?,
@@ -63,9 +58,87 @@ impl<'g> Lowering<'g> {
         Ok(Some(()))
     }
 
+    /// What is added to the scores of an attention, and the sum.
+    fn bias(&self, scores: &'g Node, members: &mut Vec<usize>) -> Result<Option<(Bias, ValueId)>> {
+        let value = scores.outputs[0];
+        if let Some((at, add)) = self.next(value, &["Add"]) {
+            let other = self.other(add, value);
+            let (Some(table), &[_, heads, length, keys]) = (self.graph.values[other].floats(), self.shape(value))
+            else {
+                return Ok(None);
+            };
+            let ([1, h, t, k] | [h, t, k]) = self.shape(other) else { return Ok(None) };
+            members.push(at);
+            let fits = [*h, *t, *k] == [heads, length, keys];
+            return Ok(fits.then(|| (Bias::Table(table.clone()), add.outputs[0])));
+        }
+        let Some((at, reshape)) = self.next(value, &["Reshape"]) else { return Ok(Some((Bias::None, value))) };
+        members.push(at);
+        let Some(found) = self.decomposed(scores, reshape.outputs[0], members) else { return Ok(None) };
+        let (tables, sum) = found;
+        let [rows, columns] = tables;
+        Ok(Some((Bias::Decomposed { rows: self.maps(rows)?, columns: self.maps(columns)? }, sum)))
+    }
+
+    /// Decomposed relative positions, as `arch/sam_vit.rs` writes them: to scores `[n, h, w, h, w]` come the products of the queries with
+    /// a table for their row, `[n, h, w, h, 1]`, and with one for their column, `[n, h, w, 1, w]`. Gives the tables, and the sum.
+    fn decomposed(&self, scores: &Node, mut sum: ValueId, members: &mut Vec<usize>) -> Option<([ValueId; 2], ValueId)> {
+        let graph = self.graph;
+        let &[n, h, w, h2, w2] = self.shape(sum) else { return None };
+        let mut tables = Vec::with_capacity(2);
+        for wanted in [[n, h, w, h2, 1], [n, h, w, 1, w2]] {
+            let (at, add) = self.next(sum, &["Add"])?;
+            let other = self.other(add, sum);
+            let (reshape_at, reshape) = graph.maker(other, "Reshape")?;
+            members.extend([at, reshape_at]);
+            // A query's row is the second dimension, by which a product has its table already; its column has to be brought there.
+            let mut swap = |value: ValueId| {
+                let (at, node) = graph.maker(value, "Transpose")?;
+                members.push(at);
+                (node.ints("perm") == Some(&[0, 2, 1, 3])).then(|| node.inputs[0])
+            };
+            let by_column = !tables.is_empty();
+            let product = if by_column { swap(reshape.inputs[0])? } else { reshape.inputs[0] };
+            let (product_at, product) = graph.maker(product, "MatMul")?;
+            let asked = if by_column { swap(product.inputs[0])? } else { product.inputs[0] };
+            let (asked_at, asked) = graph.maker(asked, "Reshape")?;
+            members.extend([product_at, asked_at]);
+            let (table, side) = (&graph.values[product.inputs[1]], if by_column { w } else { h });
+            if !table.is_known() {
+                return None;
+            }
+            let &[count, width, entries] = table.shape.as_slice() else { return None };
+            let fits =
+                self.shape(other) == wanted && [count, entries] == [side; 2] && asked.inputs[0] == scores.inputs[0];
+            if !fits || self.shape(asked.outputs[0]) != [n, h, w, width] {
+                return None;
+            }
+            tables.push(product.inputs[1]);
+            sum = add.outputs[0];
+        }
+        let (at, back) = self.next(sum, &["Reshape"])?;
+        members.push(at);
+        let fits = [h, w] == [h2, w2] && self.shape(back.outputs[0]) == self.shape(scores.outputs[0]);
+        fits.then_some((tables.try_into().ok()?, back.outputs[0]))
+    }
+
+    /// A table `[count, width, entries]` as `count` linear maps.
+    fn maps(&self, table: ValueId) -> Result<Vec<Weights>> {
+        let known = &self.graph.values[table];
+        let &[count, width, entries] = known.shape.as_slice() else { return Err("a table has no maps".into()) };
+        let map = |i: usize| {
+            self.store.linear(&format!("{} {i}", known.name), [entries, width], |storage| {
+                let mut weights = Weights::scratch(self.level, storage);
+                weights.pack_into(&self.numbers(table)?[i * width * entries..], (1, entries), entries, width);
+                Ok(weights)
+            })
+        };
+        (0..count).map(map).collect()
+    }
+
     /// A value `[batch, heads, tokens, width]` whose last dimension lies side by side; `turned`: its last two dimensions are given in
     /// the other order.
-    fn heads(&mut self, value: ValueId, turned: bool) -> Result<Place> {
+    pub(super) fn heads(&mut self, value: ValueId, turned: bool) -> Result<Place> {
         let turn = |view: &View| if turned { view.permuted(&[0, 1, 3, 2]) } else { view.clone() };
         let place = self.place(value)?;
         let view = turn(&place.view);

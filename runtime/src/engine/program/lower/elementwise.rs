@@ -50,7 +50,7 @@ impl<'g> Lowering<'g> {
 
     fn binary(&mut self, node: &Node, op: BinaryOp) -> Result<()> {
         let (a, b, out) = (node.inputs[0], node.inputs[1], node.outputs[0]);
-        let (left, right) = (self.place(a)?, self.place(b)?);
+        let (mut left, mut right) = (self.place(a)?, self.place(b)?);
         let shape = self.shape(out);
         // What adds nothing costs nothing: a mask that is not given.
         match op {
@@ -71,6 +71,13 @@ impl<'g> Lowering<'g> {
                 return Ok(());
             }
             _ => {}
+        }
+        // All but images come out row-major: planes are transposed first, which is faster than to gather them.
+        if shape.len() != 4 && left.view.planes().is_some() {
+            left = self.contiguous(a)?;
+        }
+        if shape.len() != 4 && right.view.planes().is_some() {
+            right = self.contiguous(b)?;
         }
         let model = if self.shape(a) == shape && !matches!(left.buffer, Buffer::Constant(_)) { &left } else { &right };
         let (order, view) = dense_like(&model.view, shape);

@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod products;
+mod projections;
 
 use cutout_kernels::{Aligned, Shared, SimdLevel};
 
@@ -39,17 +40,20 @@ struct Lowering<'g> {
     places: Vec<Option<Place>>,
     /// Nodes that are part of an earlier one's step.
     done: Vec<bool>,
+    /// Of the inputs, and of the slots: whether they depend on inputs only that stay the same over many runs.
+    early_inputs: &'g [bool],
+    early_slots: Vec<bool>,
     out: Lowered,
 }
 
-/// Lowers a graph.
+/// Lowers a graph. `early_inputs` says of each input whether it stays the same over many runs.
 ///
 /// # Errors
 /// Names the node that has no operator here.
-pub(super) fn lower(graph: &Graph, level: SimdLevel, store: &Store) -> Result<Lowered> {
+pub(super) fn lower(graph: &Graph, level: SimdLevel, store: &Store, early_inputs: &[bool]) -> Result<Lowered> {
     let out = Lowered { steps: Vec::new(), lengths: Vec::new(), constants: Vec::new(), outputs: Vec::new() };
     let (places, done) = (vec![None; graph.values.len()], vec![false; graph.nodes.len()]);
-    let mut l = Lowering { graph, level, store, places, done, out };
+    let mut l = Lowering { graph, level, store, places, done, early_inputs, early_slots: Vec::new(), out };
     for (i, &id) in graph.inputs.iter().enumerate() {
         l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
     }
@@ -119,6 +123,15 @@ impl<'g> Lowering<'g> {
         Buffer::Constant(self.out.constants.len() - 1)
     }
 
+    /// Whether a buffer holds the same over many runs.
+    fn is_early(&self, buffer: Buffer) -> bool {
+        match buffer {
+            Buffer::Input(i) => self.early_inputs[i],
+            Buffer::Slot(s) => self.early_slots[s],
+            Buffer::Constant(_) | Buffer::Kept(_) => true,
+        }
+    }
+
     /// Appends a step, and gives the buffer of its `length` elements. One that reads constants only is run now.
     fn emit(&mut self, name: &str, operation: impl Operation + 'static, inputs: Vec<Buffer>, length: usize) -> Buffer {
         let known = |b: &Buffer| match b {
@@ -130,6 +143,8 @@ impl<'g> Lowering<'g> {
             operation.run(&sources, &mut values);
             return self.constant(values.into());
         }
+        let early = inputs.iter().all(|b| self.is_early(*b));
+        self.early_slots.push(early);
         let output = self.out.lengths.len();
         self.out.lengths.push(length);
         self.out.steps.push(Step { name: name.to_owned(), operation: Box::new(operation), inputs, output });
@@ -146,9 +161,14 @@ impl<'g> Lowering<'g> {
     /// Makes a value lie as `view`, which must be dense, by a copy if it does not.
     fn lay(&mut self, value: ValueId, wanted: View, order: &[usize]) -> Result<Place> {
         let place = self.place(value)?;
-        let (name, view) = (self.graph.values[value].name.clone(), place.view.permuted(order));
-        let length = view.len();
-        let buffer = self.emit(&name, Copy { view }, vec![place.buffer], length);
+        let (name, mut view) = (self.graph.values[value].name.clone(), place.view.permuted(order));
+        let (length, mut buffer) = (view.len(), place.buffer);
+        // Planes whose pixels are wanted side by side, in another order: a transposition first, so that whole pixels are moved.
+        if let Some(planes) = view.planes().filter(|_| view.transposed().is_none()) {
+            buffer = self.emit(&name, Copy { level: self.level, view: planes }, vec![buffer], length);
+            view = view.of_pixels();
+        }
+        let buffer = self.emit(&name, Copy { level: self.level, view }, vec![buffer], length);
         let place = Place { buffer, view: wanted };
         self.set(value, place.clone());
         Ok(place)

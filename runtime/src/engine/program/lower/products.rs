@@ -50,8 +50,8 @@ impl<'g> Lowering<'g> {
         else {
             return Err("it is no two-dimensional convolution of a batch of one".into());
         };
-        if kernel != kernel_width || kernel > MAX_KERNEL {
-            return Err("its kernel is not square, or very large".into());
+        if kernel != kernel_width {
+            return Err("its kernel is not square".into());
         }
         if !self.graph.values[weight].is_known() {
             return Err("its weights are not constant".into());
@@ -67,6 +67,7 @@ impl<'g> Lowering<'g> {
             1 if per_group != channels => return Err("its weights are of another depth".into()),
             1 if kernel == 1 && stride == 1 && padding == 0 => Kind::Pointwise,
             1 => Kind::Dense,
+            _ if kernel > MAX_KERNEL => return Err("its kernel is very large".into()),
             _ if group == channels && outputs == channels && per_group == 1 => Kind::Depthwise,
             _ => return Err("its groups are neither one nor as many as channels".into()),
         };
@@ -173,7 +174,8 @@ impl<'g> Lowering<'g> {
         let Conv { shape, channels, kernel, .. } = *conv;
         let place = self.place(node.inputs[0])?;
         let whole = place.view.is_contiguous() && place.view.offset == 0;
-        let (buffer, source) = if conv.kind == Kind::Dense && channels <= MOST_PLANES && whole {
+        let overlap = shape.stride < kernel;
+        let (buffer, source) = if conv.kind == Kind::Dense && channels <= MOST_PLANES && whole && overlap {
             let none = vec![0.0; conv.outputs];
             let bias = conv.bias.as_deref().unwrap_or(&none);
             let stem = Stem::pack(self.level, self.numbers(conv.weight)?, bias, channels, kernel);
@@ -203,7 +205,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// The numbers of a constant, in their own order.
-    fn numbers(&self, value: ValueId) -> Result<&'g [f32]> {
+    pub(super) fn numbers(&self, value: ValueId) -> Result<&'g [f32]> {
         let value = &self.graph.values[value];
         value.floats().map(|v| &v[..]).ok_or_else(|| format!("the numbers of {} are not at hand", value.name))
     }
@@ -263,6 +265,10 @@ impl<'g> Lowering<'g> {
         }
         let (activation, value) = self.activation(value);
         let (residual, value) = self.residual(value, false)?;
+        let (residual, value) = match residual {
+            None => self.reshaped_residual(value, n)?,
+            some => (some, value),
+        };
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
         let operation = Linear { weights, bias, activation, residual: residual.map(|(_, rows)| rows), input: rows };
@@ -317,7 +323,7 @@ impl<'g> Lowering<'g> {
     }
 
     /// The sum of a value with one that is already there, if that is all that becomes of it. `image`: its channels lie last.
-    fn residual(&mut self, value: ValueId, image: bool) -> Result<(Option<(Buffer, Rows)>, ValueId)> {
+    pub(super) fn residual(&mut self, value: ValueId, image: bool) -> Result<(Option<(Buffer, Rows)>, ValueId)> {
         let Some((reader, add)) = self.next(value, &["Add"]) else { return Ok((None, value)) };
         let other = self.other(add, value);
         if other == value || self.shape(other) != self.shape(value) || self.places[other].is_none() {
@@ -331,5 +337,38 @@ impl<'g> Lowering<'g> {
             }
             None => (None, value),
         })
+    }
+
+    /// As [`residual`](Self::residual) of rows of `n` numbers, where a reshape comes before the sum.
+    fn reshaped_residual(&mut self, value: ValueId, n: usize) -> Result<(Option<(Buffer, Rows)>, ValueId)> {
+        let found = self.next(value, &["Reshape"]).and_then(|(at, reshape)| {
+            let value = reshape.outputs[0];
+            let (reader, add) = self.next(value, &["Add"])?;
+            let other = self.other(add, value);
+            (other != value && self.shape(other) == self.shape(value)).then_some(([at, reader], other, add.outputs[0]))
+        });
+        let Some((members, other, sum)) = found else { return Ok((None, value)) };
+        if !self.view_ahead(other)? || !self.place(other)?.view.is_contiguous() {
+            return Ok((None, value));
+        }
+        let Place { buffer, view } = self.place(other)?;
+        members.iter().for_each(|&m| self.done[m] = true);
+        let rows = Rows { count: view.len() / n, width: n, stride: n, offset: view.offset };
+        Ok((Some((buffer, rows)), sum))
+    }
+
+    /// Lowers a value now that is no more than a view of one that is there; whether it is there then.
+    fn view_ahead(&mut self, value: ValueId) -> Result<bool> {
+        if self.places[value].is_some() {
+            return Ok(true);
+        }
+        let Some(at) = self.graph.values[value].maker else { return Ok(false) };
+        let node = &self.graph.nodes[at];
+        if !matches!(node.op.as_str(), "Transpose" | "Reshape" | "Slice") || !self.view_ahead(node.inputs[0])? {
+            return Ok(false);
+        }
+        self.done[at] = true;
+        self.node(at, node)?;
+        Ok(true)
     }
 }

@@ -1,6 +1,7 @@
 //! Attention.
 
-use cutout_kernels::attention::{Operand, Shape, attention};
+use cutout_kernels::attention::{self, Operand, Shape, attention};
+use cutout_kernels::linear::Weights;
 use cutout_kernels::{Shared, SimdLevel};
 
 use super::super::operation::Operation;
@@ -13,8 +14,14 @@ pub(in super::super) struct Attention {
     pub(in super::super) q: View,
     pub(in super::super) k: View,
     pub(in super::super) v: View,
-    /// `[heads, queries, keys]`.
-    pub(in super::super) bias: Option<Shared<f32>>,
+    pub(in super::super) bias: Bias,
+}
+
+/// What is added to the scores, as [`attention::Bias`].
+pub(in super::super) enum Bias {
+    None,
+    Table(Shared<f32>),
+    Decomposed { rows: Vec<Weights>, columns: Vec<Weights> },
 }
 
 impl Operation for Attention {
@@ -23,8 +30,12 @@ impl Operation for Attention {
     }
 
     fn macs(&self) -> u64 {
-        let (keys, width) = (self.k.shape[2], self.k.shape[3] + self.v.shape[3]);
-        (self.q.shape[..3].iter().product::<usize>() * keys * width) as u64
+        let (keys, width) = (self.k.shape[2], self.k.shape[3]);
+        let positions = match &self.bias {
+            Bias::None | Bias::Table(_) => 0,
+            Bias::Decomposed { rows, columns } => (rows.len() + columns.len()) * width,
+        };
+        (self.q.shape[..3].iter().product::<usize>() * (keys * (width + self.v.shape[3]) + positions)) as u64
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
@@ -43,6 +54,11 @@ impl Operation for Attention {
             width: self.k.shape[3],
             value_width: self.v.shape[3],
         };
-        attention(self.level, q, k, v, self.bias.as_deref(), &shape, out);
+        let bias = match &self.bias {
+            Bias::None => attention::Bias::None,
+            Bias::Table(table) => attention::Bias::Table(table),
+            Bias::Decomposed { rows, columns } => attention::Bias::Decomposed { rows, columns },
+        };
+        attention(self.level, q, k, v, bias, &shape, out);
     }
 }

@@ -2,6 +2,8 @@
 
 use cutout_kernels::SimdLevel;
 use cutout_kernels::activation::{self, Activation};
+use cutout_kernels::transpose::transpose;
+use rayon::prelude::*;
 
 use super::super::nest::Nest;
 use super::super::operation::Operation;
@@ -107,7 +109,10 @@ impl Operation for Unary {
             UnaryOp::Sin => each(out, &f32::sin),
             UnaryOp::Cos => each(out, &f32::cos),
             UnaryOp::Gelu => self.nest.run(out, |[from], [step], out| {
-                out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]);
+                match step {
+                    1 => out.copy_from_slice(&source[from..from + out.len()]),
+                    _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
+                }
                 activation::apply(self.level, Activation::Gelu, out);
             }),
         }
@@ -137,6 +142,7 @@ impl Operation for Select {
 
 /// A view, laid out row-major.
 pub(in super::super) struct Copy {
+    pub(in super::super) level: SimdLevel,
     pub(in super::super) view: View,
 }
 
@@ -146,7 +152,16 @@ impl Operation for Copy {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        super::super::copy(inputs[0], &self.view, out);
+        let Some((rows, columns, stride)) = self.view.transposed() else {
+            return super::super::copy(inputs[0], &self.view, out);
+        };
+        // A block of the rows at a time.
+        const BLOCK: usize = 256;
+        let source = &inputs[0][self.view.offset..];
+        out.par_chunks_mut(BLOCK * columns).enumerate().for_each(|(i, out)| {
+            let count = BLOCK.min(rows - i * BLOCK);
+            transpose(self.level, &source[i * BLOCK..], stride, [columns, count], out, columns);
+        });
     }
 }
 
