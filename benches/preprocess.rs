@@ -1,4 +1,5 @@
-//! How fast does a camera's image become the network's input, next to `fast_image_resize` and a loop that normalises?
+//! How fast does a camera's image become the network's input, next to `fast_image_resize` and a loop that normalises? Our own
+//! operators take levels and normalise them in the first layer; other engines take planes of f32.
 //!
 //! `cargo bench -p cutout-benches --bench preprocess [-- ROUNDS]`
 #![allow(clippy::print_stdout, reason = "a bench's result is its output")]
@@ -49,6 +50,8 @@ fn against_fast_image_resize(
         for level in SimdLevel::available() {
             let name = format!("cutout, {level}");
             cases.push(cutout(name, pool, view, Preprocessor::with_level(input, NORMALIZATION, level)));
+            let levels = format!("cutout, {level}, to levels");
+            cases.push(layout::<u8>(levels, pool, view, input, InputLayout::Planar, level));
         }
         let times = interleave(&mut cases, rounds);
         let threads = pool.current_num_threads();
@@ -76,11 +79,12 @@ fn formats(pool: &ThreadPool, pixels: &[u8], input: Size, rounds: usize) -> Resu
         cases.push(cutout(format!("{format:?}"), pool, view, Preprocessor::new(input, NORMALIZATION)));
     }
     let view = ImageView::rgb8(pixels, PICTURE)?;
-    cases.push(layout::<f32>("Rgb8 to pixels of f32", pool, view, input, InputLayout::ChannelLast));
-    cases.push(layout::<half::f16>("Rgb8 to pixels of f16", pool, view, input, InputLayout::ChannelLast));
-    cases.push(layout::<half::f16>("Rgb8 to planes of f16", pool, view, input, InputLayout::Planar));
-    cases.push(layout::<u8>("Rgb8 to pixels of u8", pool, view, input, InputLayout::ChannelLast));
-    cases.push(layout::<i8>("Rgb8 to pixels of i8", pool, view, input, InputLayout::ChannelLast));
+    let (level, pixels, planes) = (SimdLevel::best(), InputLayout::ChannelLast, InputLayout::Planar);
+    cases.push(layout::<f32>("Rgb8 to pixels of f32".to_owned(), pool, view, input, pixels, level));
+    cases.push(layout::<half::f16>("Rgb8 to pixels of f16".to_owned(), pool, view, input, pixels, level));
+    cases.push(layout::<half::f16>("Rgb8 to planes of f16".to_owned(), pool, view, input, planes, level));
+    cases.push(layout::<u8>("Rgb8 to pixels of u8".to_owned(), pool, view, input, pixels, level));
+    cases.push(layout::<i8>("Rgb8 to pixels of i8".to_owned(), pool, view, input, pixels, level));
     let times = interleave(&mut cases, rounds);
     println!(
         "\n{PICTURE} to {input}, planes of f32 unless said otherwise, {}, 1 thread, {rounds} rounds",
@@ -96,15 +100,16 @@ fn cutout<'a>(name: String, pool: &'a ThreadPool, view: ImageView<'a>, mut prepr
 }
 
 fn layout<'a, T: cutout_runtime::InputElement + 'a>(
-    name: &str,
+    name: String,
     pool: &'a ThreadPool,
     view: ImageView<'a>,
     input: Size,
     layout: InputLayout,
+    level: SimdLevel,
 ) -> Case<'a> {
-    let (mut preprocessor, mut out) = (Preprocessor::new(input, NORMALIZATION), Vec::<T>::new());
+    let (mut preprocessor, mut out) = (Preprocessor::with_level(input, NORMALIZATION, level), Vec::<T>::new());
     let run = move || drop(pool.install(|| preprocessor.run_as(&view, layout, &mut out)));
-    Case { name: name.to_owned(), run: Box::new(run) }
+    Case { name, run: Box::new(run) }
 }
 
 /// `fast_image_resize`, then a loop over the pixels: a band of rows for each thread, with a resizer of its own.

@@ -5,7 +5,8 @@ use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 use cutout_runtime::engine::{Operators, Precision};
 use cutout_runtime::{
-    ErrorKind, InputShape, Model, ModelOptions, PredictOptions, Predictor, Prompt, ScoredMask, SimdLevel,
+    ErrorKind, ImageEmbedding, InputShape, Model, ModelOptions, PredictOptions, Predictor, Prompt, ScoredMask,
+    SimdLevel,
 };
 use cutout_tests::{scene_objects, scene_photo, shared};
 
@@ -76,9 +77,8 @@ fn a_profile_says_what_runs() {
             let runs = precision.at(level);
             assert_eq!(model.encoder_precision(size).unwrap(), runs);
             let layers = model.profile_encoder(size, 1).unwrap();
-            let with_weights = ["linear", "inverted residual"];
-            let (products, others): (Vec<_>, Vec<_>) =
-                layers.iter().partition(|l| with_weights.contains(&l.operator) || l.precision != Precision::F32);
+            let with_weights = ["linear", "inverted residual", "convolution"];
+            let (products, others): (Vec<_>, Vec<_>) = layers.iter().partition(|l| with_weights.contains(&l.operator));
             assert!(products.len() > 5, "{level}");
             for layer in products {
                 assert_eq!(layer.precision, runs, "{level}, {precision}: {layer:?}");
@@ -86,6 +86,28 @@ fn a_profile_says_what_runs() {
             assert!(others.iter().all(|l| l.precision == Precision::F32));
         }
     }
+}
+
+#[test]
+fn an_embedding_that_was_prompted_in_another_precision_answers_as_a_fresh_one() {
+    let prompt = Prompt::new().with_point(300.0, 200.0, true);
+    let answer = |predictor: &mut Predictor| {
+        predictor.predict(&prompt, &PredictOptions::default()).unwrap().best().low_res_logits.clone()
+    };
+    let predictor = |precision| {
+        let input = Some(InputShape::Fixed(InputSize::new(96, 128)));
+        Predictor::new(load(ModelOptions { input, precision, ..ModelOptions::default() }))
+    };
+    let mut exact = predictor(Precision::F32);
+    let embedding = exact.set_image(&scene_photo().view()).unwrap().clone();
+    let bytes = embedding.to_bytes().unwrap();
+    let mut half = predictor(Precision::F16);
+    half.set_embedding(ImageEmbedding::from_bytes(&bytes).unwrap()).unwrap();
+    let fresh = answer(&mut half);
+    let first = answer(&mut exact);
+    assert!(first != fresh, "the decoder's weights are rounded");
+    half.set_embedding(embedding).unwrap();
+    assert!(answer(&mut half) == fresh);
 }
 
 #[test]

@@ -86,7 +86,8 @@ class Ncnn:
         param, weights = (folder / f"{path.stem}.ncnn.{kind}" for kind in ("param", "bin"))
         if not param.exists():
             linked = folder / path.name
-            linked.symlink_to(path)
+            if not linked.is_symlink():
+                linked.symlink_to(path)
             done = subprocess.run([self.converter, linked.name, "fp16=0"], cwd=folder, capture_output=True, text=True)
             if done.returncode != 0 or not param.exists():
                 raise Refused(f"pnnx does not convert it: exit status {done.returncode}")

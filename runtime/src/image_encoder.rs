@@ -3,10 +3,11 @@
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 
-use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
+use crate::engine::{Inputs, Layer, LevelImage, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
 const NAME: &str = "image encoder";
+const INPUT: &str = "image";
 
 /// The image encoder of a model at one input size.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ impl ImageEncoder {
         (operators, precision): (Operators, Precision),
         threads: &Threads,
     ) -> Result<Self> {
-        let inputs = Inputs::default();
+        let inputs = Inputs { levels: Some((INPUT, bundle.normalization())), ..Inputs::default() };
         let network = match bundle.compiled() {
             Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
             None => Network::load(NAME, bundle.image_encoder_onnx(input)?, inputs, operators, precision, threads)?,
@@ -38,9 +39,27 @@ impl ImageEncoder {
         self.network.is_tract()
     }
 
-    /// The steps of the network on an image, see [`Network::profile`].
-    pub(crate) fn profile(&self, image: &Tensor, rounds: usize) -> Result<Vec<Layer>> {
-        self.network.profile(&[("image", image)], rounds)
+    /// Whether the image may come as levels.
+    pub(crate) fn takes_levels(&self) -> bool {
+        self.network.takes_levels()
+    }
+
+    /// The steps of the network on a picture of one colour at its input size, see [`Network::profile`].
+    pub(crate) fn profile(&self, InputSize { height, width }: InputSize, rounds: usize) -> Result<Vec<Layer>> {
+        if self.takes_levels() {
+            let levels = &vec![150; 3 * height * width];
+            return self.network.profile_on_levels(LevelImage { levels, height, width }, rounds);
+        }
+        let image = Tensor::new([1, 3, height, width], vec![0.25; 3 * height * width])?;
+        self.network.profile(&[(INPUT, &image)], rounds)
+    }
+
+    /// As [`encode`](Self::encode), of an image of levels.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn encode_levels(&self, image: LevelImage<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        checked(self.network.run_on_levels(image)?)
     }
 
     /// Encodes a normalised, zero-padded image `[1, 3, H, W]`. Returns the features `[1, 256, H/16, W/16]` and, for
@@ -49,12 +68,16 @@ impl ImageEncoder {
     /// # Errors
     /// `Engine` if the image is of another shape or the network gives values that are not finite.
     pub(crate) fn encode(&self, image: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut outputs = self.network.run(&[("image", image)])?.into_iter();
-        let features =
-            outputs.next().ok_or_else(|| Error::new(ErrorKind::Engine, "the image encoder has no output"))?;
-        if features.values().iter().any(|v| !v.is_finite()) {
-            return Err(Error::new(ErrorKind::Engine, "the image encoder gave values that are not finite"));
-        }
-        Ok((features, outputs.collect()))
+        checked(self.network.run(&[(INPUT, image)])?)
     }
+}
+
+/// The features, which must be finite, and the others.
+fn checked(outputs: Vec<Tensor>) -> Result<(Tensor, Vec<Tensor>)> {
+    let mut outputs = outputs.into_iter();
+    let features = outputs.next().ok_or_else(|| Error::new(ErrorKind::Engine, "the image encoder has no output"))?;
+    if features.values().iter().any(|v| !v.is_finite()) {
+        return Err(Error::new(ErrorKind::Engine, "the image encoder gave values that are not finite"));
+    }
+    Ok((features, outputs.collect()))
 }

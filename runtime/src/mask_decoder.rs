@@ -51,7 +51,8 @@ impl MaskDecoder {
     ) -> Result<Self> {
         let grid = (input.height / 16, input.width / 16);
         let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Symbol("num_points"), embedding: grid };
-        let inputs = Inputs { early: &["image_embeddings", "high_res_s0", "high_res_s1"], fixed: &["has_mask_input"] };
+        let early = &["image_embeddings", "high_res_s0", "high_res_s1"];
+        let inputs = Inputs { early, fixed: &["has_mask_input"], levels: None };
         let network = match bundle.compiled() {
             Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
             None => Network::load(NAME, bundle.mask_decoder_onnx(shape)?, inputs, operators, precision, threads)?,

@@ -9,7 +9,7 @@ use cutout_models::compiled::CompiledWriter;
 use cutout_models::{Bundle, Normalization};
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Layer, Operators, Precision, Tensor, Threads, level_of, wrong_size};
+use crate::engine::{Layer, Operators, Precision, Threads, level_of, wrong_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::image_encoder::ImageEncoder;
@@ -186,8 +186,7 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn profile_encoder(&self, size: InputSize, rounds: usize) -> Result<Vec<Layer>> {
-        let image = Tensor::new([1, 3, size.height, size.width], vec![0.25; 3 * size.height * size.width])?;
-        self.stages(size)?.image_encoder.profile(&image, rounds)
+        self.stages(size)?.image_encoder.profile(size, rounds)
     }
 
     /// What runs the image encoder at an input size: what was asked for, or tract where our own operators do not cover it.

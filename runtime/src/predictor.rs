@@ -5,7 +5,7 @@ use std::time::Instant;
 use cutout_models::arch::InputSize;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Layer, Tensor};
+use crate::engine::{Layer, LevelImage, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Region, Size};
 use crate::image::ImageView;
@@ -13,7 +13,7 @@ use crate::mask::Mask;
 use crate::mask_decoder::DecodedPrompt;
 use crate::model::Model;
 use crate::postprocess::Upscaler;
-use crate::preprocess::Preprocessor;
+use crate::preprocess::{InputLayout, Preprocessor};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::timings::StageTimings;
 
@@ -66,6 +66,8 @@ pub struct Predictor {
     model: Model,
     /// With the input size that it is for.
     preprocessor: Option<(Size, Preprocessor)>,
+    /// The encoder's input, as it takes it.
+    levels: Vec<u8>,
     input: Vec<f32>,
     upscaler: Upscaler,
     embedding: Option<ImageEmbedding>,
@@ -78,6 +80,7 @@ impl Predictor {
         Predictor {
             model,
             preprocessor: None,
+            levels: Vec::new(),
             input: Vec::new(),
             upscaler: Upscaler::new(),
             embedding: None,
@@ -107,19 +110,30 @@ impl Predictor {
     pub(crate) fn encode(&mut self, image: &ImageView<'_>, size: InputSize) -> Result<(ImageEmbedding, StageTimings)> {
         let mut timings = StageTimings::default();
         let stages = self.model.stages(size)?;
-        let start = Instant::now();
+        let mut start = Instant::now();
         let model_size = Size::new(size.width, size.height);
         let normalization = self.model.normalization();
         self.preprocessor.take_if(|(made_for, _)| *made_for != model_size);
         let (_, preprocessor) =
             self.preprocessor.get_or_insert_with(|| (model_size, Preprocessor::new(model_size, normalization)));
-        let buffer = &mut self.input;
-        let transform = self.model.threads().install(|| preprocessor.run(image, buffer))?;
-        let input = Tensor::new([1, 3, size.height, size.width], std::mem::take(&mut self.input))?;
-        timings.preprocess = start.elapsed();
-        let start = Instant::now();
-        let encoded = stages.image_encoder.encode(&input);
-        self.input = input.into_values();
+        let threads = self.model.threads();
+        let (transform, encoded) = if stages.image_encoder.takes_levels() {
+            let levels = &mut self.levels;
+            let transform = threads.install(|| preprocessor.run_as(image, InputLayout::Planar, levels))?;
+            timings.preprocess = start.elapsed();
+            start = Instant::now();
+            let Size { width, height } = transform.resized_size();
+            (transform, stages.image_encoder.encode_levels(LevelImage { levels, height, width }))
+        } else {
+            let buffer = &mut self.input;
+            let transform = threads.install(|| preprocessor.run(image, buffer))?;
+            let input = Tensor::new([1, 3, size.height, size.width], std::mem::take(&mut self.input))?;
+            timings.preprocess = start.elapsed();
+            start = Instant::now();
+            let encoded = stages.image_encoder.encode(&input);
+            self.input = input.into_values();
+            (transform, encoded)
+        };
         let (features, high_res) = encoded?;
         timings.encode = start.elapsed();
         let id = self.model.id().to_owned();

@@ -53,7 +53,7 @@ pub(super) struct EvalArgs {
     /// Folder with one folder per source, or a single source
     dir: PathBuf,
     /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
-    #[arg(long, value_name = "NAME|DIR")]
+    #[arg(long, value_name = "NAME|DIR|FILE")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
     #[arg(long, value_name = "SIDE|HxW", value_parser = parse_size)]

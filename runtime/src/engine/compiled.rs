@@ -10,7 +10,7 @@ use cutout_models::arch::InputSize;
 use cutout_models::compiled::{CompiledModel, CompiledWriter, Part};
 use serde::{Deserialize, Serialize};
 
-use super::network::Own;
+use super::own::Own;
 use super::program::{Constant, Description, Packs, Store};
 use super::{Inputs, Operators, Precision};
 use crate::error::{Error, ErrorKind, Result};

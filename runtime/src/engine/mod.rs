@@ -6,6 +6,7 @@
 mod compiled;
 mod layer;
 mod network;
+mod own;
 mod precision;
 mod program;
 mod tensor;
@@ -16,7 +17,8 @@ mod workspace;
 
 pub(crate) use compiled::{level_of, wrong_size};
 pub use layer::Layer;
-pub use network::{Inputs, Network, Operators, Prepared};
+pub use network::{Inputs, Network, Operators};
+pub use own::Prepared;
 pub use precision::Precision;
-pub use tensor::Tensor;
+pub use tensor::{LevelImage, Tensor};
 pub use threads::Threads;

@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cutout_kernels::SimdLevel;
+use cutout_kernels::convolution::Planes;
+use cutout_models::Normalization;
 use cutout_models::arch::InputSize;
 use cutout_models::compiled::{CompiledModel, CompiledWriter};
 use cutout_models::onnx::OnnxModel;
 
-use super::program::{Description, Dimension, Kept, Program, Store};
+use super::own::{Own, Prepared};
+use super::program::Dimension;
 use super::tract::TractPlan;
-use super::workspace::Workspace;
-use super::{Layer, Precision, Tensor, Threads};
+use super::{Layer, LevelImage, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What runs a network.
@@ -60,6 +62,9 @@ pub struct Inputs<'a> {
     pub early: &'a [&'a str],
     /// Those of one element that takes few values: the graph is specialised for each.
     pub fixed: &'a [&'a str],
+    /// An image that may come as levels, and how the graph takes it: what takes it normalises it on the way. See
+    /// [`run_on_levels`](Network::run_on_levels).
+    pub levels: Option<(&'a str, Normalization)>,
 }
 
 /// A graph that has been made ready for this machine. Cheap to clone, safe to share.
@@ -73,43 +78,6 @@ pub struct Network {
 enum Engine {
     Own(Box<Own>),
     Tract(TractPlan),
-}
-
-/// A graph as programs of our own operators, one for each set of symbolic dimensions and fixed inputs that came.
-pub(super) struct Own {
-    pub(super) graph: Description,
-    pub(super) store: Store,
-    level: SimdLevel,
-    early: Vec<String>,
-    fixed: Vec<String>,
-    programs: Mutex<Vec<(Key, Arc<Program>)>>,
-}
-
-/// Symbolic dimensions, and the bits of the fixed inputs.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Key {
-    symbols: Vec<(String, usize)>,
-    fixed: Vec<u32>,
-}
-
-/// What a [`Network`] computed of the inputs that stay: a cache, filled at the first run.
-#[derive(Clone, Default)]
-pub struct Prepared(Arc<Mutex<Vec<KeptFor>>>);
-
-/// Kept values, and the bits of the fixed inputs that they were computed with.
-type KeptFor = (Vec<u32>, Arc<Kept>);
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Prepared")
-    }
-}
-
-/// What is cached does not tell values apart.
-impl PartialEq for Prepared {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
 }
 
 impl Network {
@@ -201,6 +169,49 @@ impl Network {
         }
     }
 
+    /// Whether [`run_on_levels`](Self::run_on_levels) may be called.
+    pub fn takes_levels(&self) -> bool {
+        matches!(&*self.engine, Engine::Own(own) if own.levels.is_some())
+    }
+
+    /// As [`run`](Self::run) of a graph whose only input is an image that may come as levels.
+    ///
+    /// # Errors
+    /// `Engine` if the graph does not take levels, or the image is not of its size.
+    pub fn run_on_levels(&self, image: LevelImage<'_>) -> Result<Vec<Tensor>> {
+        let (own, planes) = self.levels(image)?;
+        let workspace = self.threads.workspace();
+        let run = || own.run_batch(&Prepared::default(), &[&[]], &own.likely_on_levels(), Some(planes), workspace);
+        let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
+        let mut outputs = result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))?;
+        outputs.pop().ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} gave no outputs", self.name)))
+    }
+
+    /// As [`profile`](Self::profile), on levels.
+    ///
+    /// # Errors
+    /// As [`run_on_levels`](Self::run_on_levels).
+    pub fn profile_on_levels(&self, image: LevelImage<'_>, rounds: usize) -> Result<Vec<Layer>> {
+        let (own, planes) = self.levels(image)?;
+        self.threads.install(|| {
+            own.program(&own.likely_on_levels())?.profile(&[], Some(planes), rounds, self.threads.workspace())
+        })
+    }
+
+    fn levels<'i>(&self, LevelImage { levels, height, width }: LevelImage<'i>) -> Result<(&Own, Planes<'i>)> {
+        let wrong = |what: &str| Error::new(ErrorKind::Engine, format!("the {}: {what}", self.name));
+        let Engine::Own(own) = &*self.engine else { return Err(wrong("tract takes no levels")) };
+        let input = own.levels.as_ref().and_then(|(name, _)| own.graph.inputs.iter().find(|i| i.name == *name));
+        let shape = input.map(|input| input.shape.as_slice());
+        let Some([_, Dimension::Size(planes), Dimension::Size(rows), Dimension::Size(columns)]) = shape else {
+            return Err(wrong("its input takes no levels"));
+        };
+        if levels.len() != planes * rows * columns || height > *rows || width > *columns {
+            return Err(wrong(&format!("an image of {width}x{height} in {} levels does not fit", levels.len())));
+        }
+        Ok((own, Planes::Levels { levels, height, width }))
+    }
+
     /// Whether tract runs the graph.
     pub fn is_tract(&self) -> bool {
         matches!(*self.engine, Engine::Tract(_))
@@ -216,151 +227,8 @@ impl Network {
             Engine::Tract(_) => Ok(Vec::new()),
             Engine::Own(own) => {
                 let key = own.key(inputs)?;
-                self.threads.install(|| own.program(&key)?.profile(inputs, rounds, self.threads.workspace()))
+                self.threads.install(|| own.program(&key)?.profile(inputs, None, rounds, self.threads.workspace()))
             }
         }
-    }
-}
-
-impl Own {
-    /// Programs kept at once: prompts of that many different numbers of points.
-    const KEPT: usize = 16;
-
-    /// Takes the constants out of `onnx`; where the graph is not covered, they are there again.
-    fn new(
-        onnx: &mut OnnxModel,
-        inputs: Inputs<'_>,
-        level: SimdLevel,
-        precision: Precision,
-    ) -> std::result::Result<Self, String> {
-        let graph = Description::of(onnx.proto().graph.as_ref().ok_or("there is no graph")?)?;
-        let (store, taken) = Store::take(onnx, precision.storage())?;
-        let own = Own::of(graph, store, inputs, level);
-        if own.is_err() {
-            taken.give_back(onnx);
-        }
-        own
-    }
-
-    /// A graph and its constants, of which those that are packed are let go. The first program shows whether it is covered.
-    pub(super) fn of(
-        graph: Description,
-        store: Store,
-        inputs: Inputs<'_>,
-        level: SimdLevel,
-    ) -> std::result::Result<Self, String> {
-        let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        let (early, fixed) = (owned(inputs.early), owned(inputs.fixed));
-        let own = Own { graph, store, level, early, fixed, programs: Mutex::default() };
-        own.program(&own.likely(0.0)).map_err(|e| e.to_string())?;
-        own.store.forget_packed(&own.graph.read_plainly());
-        Ok(own)
-    }
-
-    /// Packs what any program reads packed.
-    fn pack_all(&self) -> Result<()> {
-        for fixed in [0.0, 1.0] {
-            self.program(&self.likely(fixed))?;
-        }
-        self.store.forget_packed(&self.graph.read_plainly());
-        Ok(())
-    }
-
-    /// A key that is likely to come: symbols stand for two, a box or a point and its padding, and fixed inputs have a value.
-    fn likely(&self, fixed: f32) -> Key {
-        let symbols = self.graph.inputs.iter().flat_map(|input| &input.shape).filter_map(|dimension| match dimension {
-            Dimension::Symbol(name) => Some((name.clone(), 2)),
-            Dimension::Size(_) => None,
-        });
-        let mut key = Key { symbols: symbols.collect(), fixed: vec![fixed.to_bits(); self.fixed.len()] };
-        key.symbols.dedup();
-        key
-    }
-
-    fn run(
-        &self,
-        prepared: &Prepared,
-        batch: &[&[(&str, &Tensor)]],
-        workspace: &Workspace,
-    ) -> Result<Vec<Vec<Tensor>>> {
-        let keys = batch.iter().map(|inputs| self.key(inputs)).collect::<Result<Vec<_>>>()?;
-        let mut outputs = Vec::with_capacity(batch.len());
-        for keys in keys.chunk_by(|a, b| a == b) {
-            let batch = &batch[outputs.len()..][..keys.len()];
-            let program = self.program(&keys[0])?;
-            let values = Self::kept(&program, prepared, &keys[0], batch[0], workspace)?;
-            outputs.extend(program.run(&values, batch, workspace)?);
-        }
-        Ok(outputs)
-    }
-
-    /// What the early steps make of the early inputs, computed if it is not at hand.
-    fn kept(
-        program: &Program,
-        prepared: &Prepared,
-        key: &Key,
-        inputs: &[(&str, &Tensor)],
-        workspace: &Workspace,
-    ) -> Result<Arc<Kept>> {
-        // Nothing is computed under a lock: a worker that waits inside may take up a run that wants the same lock.
-        let lock = || prepared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().iter().find(|(fixed, _)| *fixed == key.fixed).map(|(_, kept)| Arc::clone(kept));
-        if let Some(values) = known {
-            return Ok(values);
-        }
-        let values = Arc::new(program.prepare(inputs, workspace)?);
-        let mut kept = lock();
-        // Another thread may have been faster.
-        if let Some((_, values)) = kept.iter().find(|(fixed, _)| *fixed == key.fixed) {
-            return Ok(Arc::clone(values));
-        }
-        kept.push((key.fixed.clone(), Arc::clone(&values)));
-        Ok(values)
-    }
-
-    fn key(&self, inputs: &[(&str, &Tensor)]) -> Result<Key> {
-        let mut key = Key::default();
-        for input in &self.graph.inputs {
-            let Some((_, tensor)) = inputs.iter().find(|(name, _)| *name == input.name) else { continue };
-            if self.fixed.contains(&input.name) {
-                key.fixed.extend(tensor.values().iter().map(|v| v.to_bits()));
-            }
-            for (dimension, &size) in input.shape.iter().zip(tensor.shape()) {
-                let Dimension::Symbol(name) = dimension else { continue };
-                match key.symbols.iter().find(|(symbol, _)| symbol == name) {
-                    None => key.symbols.push((name.clone(), size)),
-                    Some((_, other)) if *other == size => {}
-                    Some((_, other)) => {
-                        return Err(Error::new(ErrorKind::Engine, format!("'{name}' is both {other} and {size}")));
-                    }
-                }
-            }
-        }
-        Ok(key)
-    }
-
-    /// The program for a key, built if it is not at hand.
-    fn program(&self, key: &Key) -> Result<Arc<Program>> {
-        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut programs = lock();
-            if let Some(at) = programs.iter().position(|(k, _)| k == key) {
-                programs[..=at].rotate_right(1);
-                return Ok(Arc::clone(&programs[0].1));
-            }
-        }
-        let symbols: Vec<(&str, usize)> = key.symbols.iter().map(|(name, n)| (name.as_str(), *n)).collect();
-        let values: Vec<[f32; 1]> = key.fixed.iter().map(|&bits| [f32::from_bits(bits)]).collect();
-        let fixed: Vec<(&str, &[f32])> =
-            self.fixed.iter().map(String::as_str).zip(values.iter().map(|v| v.as_slice())).collect();
-        let early: Vec<&str> = self.early.iter().map(String::as_str).collect();
-        let program = Program::build(&self.graph, &self.store, self.level, &symbols, &fixed, &early)
-            .map_err(|why| Error::new(ErrorKind::Engine, why))?;
-        let program = Arc::new(program);
-        let mut programs = lock();
-        programs.retain(|(k, _)| k != key);
-        programs.truncate(Self::KEPT - 1);
-        programs.insert(0, (key.clone(), Arc::clone(&program)));
-        Ok(program)
     }
 }

@@ -1,6 +1,17 @@
-//! [`Tensor`]: what goes into a network and comes out of it.
+//! [`Tensor`]: what goes into a network and comes out of it; [`LevelImage`].
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// An image of levels, as preprocessing gives it without normalisation: planes of the network's input size, one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub struct LevelImage<'a> {
+    /// The planes, row by row.
+    pub levels: &'a [u8],
+    /// Rows of the image, which lies at the top left of each plane; what is beside it does not count.
+    pub height: usize,
+    /// Pixels of a row of the image.
+    pub width: usize,
+}
 
 /// A row-major float32 tensor.
 #[derive(Clone, Debug, PartialEq)]

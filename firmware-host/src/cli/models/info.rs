@@ -103,7 +103,11 @@ fn tell_bundle(out: &mut impl Write, bundle: &Bundle) -> io::Result<()> {
         Some(model) => {
             field(out, "elements", manifest.parameters)?;
             let sizes: Vec<String> = model.sizes().iter().map(InputSize::to_string).collect();
-            field(out, "compiled for", format!("{}, inputs of {} (height x width)", model.level(), sizes.join(", ")))?;
+            field(
+                out,
+                "compiled for",
+                format!("{}, {}, inputs of {} (height x width)", model.level(), model.precision(), sizes.join(", ")),
+            )?;
         }
     }
     field(out, "precision", manifest.precision)?;

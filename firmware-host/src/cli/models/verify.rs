@@ -17,7 +17,7 @@ use crate::model_source::load_bundle;
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Names or folders of models [default: all that are here]
-    #[arg(value_name = "NAME|DIR")]
+    #[arg(value_name = "NAME|DIR|FILE")]
     models: Vec<String>,
 }
 

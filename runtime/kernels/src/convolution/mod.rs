@@ -4,7 +4,7 @@ mod stem;
 
 use crate::depthwise::Shape;
 
-pub use stem::Stem;
+pub use stem::{Planes, Stem};
 
 /// Writes the patches of output row `y` to `out`: for each output pixel the `kernel * kernel` pixels of its window, row by row, of
 /// `channels` numbers each, zeros outside the map. A convolution's weights `(outputs, channels, kernel, kernel)` are a linear map of

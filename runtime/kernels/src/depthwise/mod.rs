@@ -96,12 +96,19 @@ pub struct Shape {
 impl Shape {
     /// Rows and pixels of the output.
     pub fn output(&self, kernel: usize) -> (usize, usize) {
-        let reach = (kernel - 1) * self.dilation + 1;
+        let reach = self.reach(kernel);
         let side = |n: usize| {
-            assert!(n + 2 * self.padding >= reach && self.stride > 0, "the window is larger than the map");
-            (n + 2 * self.padding - reach) / self.stride + 1
+            let padded = self.padding.checked_mul(2).and_then(|both| both.checked_add(n));
+            let rest = padded.zip(reach).and_then(|(padded, reach)| padded.checked_sub(reach));
+            let Some(rest) = rest.filter(|_| self.stride > 0) else { panic!("the window is larger than the map") };
+            rest / self.stride + 1
         };
         (side(self.height), side(self.width))
+    }
+
+    /// Pixels from the first of a window to its last, both included; `None` if they cannot be counted.
+    fn reach(&self, kernel: usize) -> Option<usize> {
+        kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)
     }
 
     /// The input row that row `i` of the window of output row `y` sees; `None` outside the map.

@@ -106,3 +106,9 @@ fn activations_come_last_and_parts_and_threads_change_no_bit() {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "the window is larger than the map")]
+fn windows_that_cannot_be_counted_are_refused() {
+    Shape { height: 9, width: 40, stride: 1, dilation: 1 << 61, padding: 0 }.output(9);
+}

@@ -106,14 +106,22 @@ impl Graph {
         let mut graph = Graph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), outputs: Vec::new() };
         let mut names: HashMap<String, ValueId> = HashMap::new();
         for (name, (shape, constant)) in store.constants().iter() {
+            if shape.contains(&0) {
+                return Err(format!("constant {name} is empty"));
+            }
             let id = graph.value(name, shape.clone(), Some(constant.clone()));
             names.insert(name.clone(), id);
         }
         for input in &description.inputs {
             let shape = shape_of(input, symbols)
-                .filter(|shape| elements(shape).is_some())
+                .filter(|shape| {
+                    elements(shape).is_some() && !input.shape.iter().any(|d| matches!(d, Dimension::Size(0)))
+                })
                 .ok_or_else(|| format!("the shape of input {} is unknown", input.name))?;
             let known = fixed.iter().find(|(name, _)| *name == input.name);
+            if known.is_some_and(|(_, values)| elements(&shape) != Some(values.len())) {
+                return Err(format!("input {} has another number of values than its shape", input.name));
+            }
             let constant = known.map(|(_, values)| {
                 let mut own = Aligned::zeros(values.len());
                 own.copy_from_slice(values);

@@ -15,10 +15,14 @@ mod shapes;
 mod store;
 mod view;
 
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cutout_kernels::convolution::Planes;
 use cutout_kernels::{Aligned, Shared, SimdLevel};
+use cutout_models::Normalization;
 
 pub(super) use description::{Description, Dimension};
 pub(super) use store::{Constant, Packs, Store};
@@ -36,19 +40,48 @@ use view::View;
 /// A graph with all its shapes, as steps. Safe to share: each run takes an arena of its own from a workspace.
 pub(super) struct Program {
     inputs: Vec<(String, Vec<usize>)>,
+    /// The input that is an image of levels.
+    image: Option<usize>,
     constants: Vec<Shared<f32>>,
     early: Plan,
     late: Plan,
     outputs: Vec<(Buffer, View)>,
+    spare: Arc<Spare>,
 }
 
-/// What the early steps of a [`Program`] left for the others.
+/// What the early steps of a [`Program`] left for the others. Its memory goes back to the program for the next.
 #[derive(Debug)]
-pub(crate) struct Kept(Vec<Aligned<f32>>);
+pub(crate) struct Kept {
+    values: Vec<Aligned<f32>>,
+    spare: Arc<Spare>,
+}
+
+/// Memory of [`Kept`] that nobody holds any more: memory that is fresh takes about as long as to fill it.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<Aligned<f32>>>>);
+
+impl Spare {
+    /// Sets that are held at once: a camera needs one.
+    const MOST: usize = 2;
+
+    fn sets(&self) -> MutexGuard<'_, Vec<Vec<Aligned<f32>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut sets = self.spare.sets();
+        if sets.len() < Spare::MOST {
+            sets.push(std::mem::take(&mut self.values));
+        }
+    }
+}
 
 impl Program {
     /// Lowers a graph. `symbols` are its symbolic dimensions, `fixed` inputs whose values are known now, and `early` inputs that stay
-    /// the same over many runs: steps that read nothing else are run by [`prepare`](Self::prepare).
+    /// the same over many runs: steps that read nothing else are run by [`prepare`](Self::prepare). `levels` is an input that comes as
+    /// levels, which the graph takes normalised.
     ///
     /// # Errors
     /// Says what of the graph is unknown here.
@@ -59,11 +92,14 @@ impl Program {
         symbols: &[(&str, usize)],
         fixed: &[(&str, &[f32])],
         early: &[&str],
+        levels: Option<(&str, Normalization)>,
     ) -> std::result::Result<Self, String> {
         let graph = Graph::read(description, store, symbols, fixed)?;
+        let image = levels.and_then(|(name, _)| graph.inputs.iter().position(|&id| graph.values[id].name == name));
         let is_early: Vec<bool> =
             graph.inputs.iter().map(|&id| early.contains(&graph.values[id].name.as_str())).collect();
-        let Lowered { steps, lengths, mut constants, mut outputs } = lower(&graph, level, store, &is_early)?;
+        let Lowered { steps, lengths, mut constants, mut outputs } =
+            lower(&graph, level, store, &is_early, image.zip(levels.map(|(_, normalization)| normalization)))?;
         let (early, late) = plan::split(steps, &lengths, &mut outputs, |input| is_early[input]);
         // What went into other constants is not kept.
         let read = early.steps.iter().chain(&late.steps).flat_map(|s| &s.inputs).chain(outputs.iter().map(|(b, _)| b));
@@ -75,7 +111,7 @@ impl Program {
         }
         let inputs =
             graph.inputs.iter().map(|&id| (graph.values[id].name.clone(), graph.values[id].shape.clone())).collect();
-        Ok(Program { inputs, constants, early, late, outputs })
+        Ok(Program { inputs, image, constants, early, late, outputs, spare: Arc::default() })
     }
 
     /// Runs the steps that read early inputs only.
@@ -85,8 +121,9 @@ impl Program {
     pub(super) fn prepare(&self, inputs: &[(&str, &Tensor)], workspace: &Workspace) -> Result<Kept> {
         let inputs = [self.ordered(inputs, false)?];
         Ok(workspace.with(self.early.arena(1), |arena| {
-            self.early.run(&inputs, &self.constants, &[], arena, || {});
-            Kept(self.early.keep(arena))
+            self.early.run(&inputs, &self.constants, &[], None, arena, || {});
+            let spare = self.spare.sets().pop();
+            Kept { values: self.early.keep(arena, spare.unwrap_or_default()), spare: Arc::clone(&self.spare) }
         }))
     }
 
@@ -98,18 +135,20 @@ impl Program {
         &self,
         kept: &Kept,
         batch: &[&[(&str, &Tensor)]],
+        image: Option<Planes<'_>>,
         workspace: &Workspace,
     ) -> Result<Vec<Vec<Tensor>>> {
-        if !self.early.made(&kept.0) {
+        let image = self.image.zip(image);
+        if !self.early.made(&kept.values) {
             return Err(Error::new(ErrorKind::Engine, "the prepared values are those of another network"));
         }
         let mut results = Vec::with_capacity(batch.len());
         for batch in batch.chunks(self.late.batch()) {
             let inputs = batch.iter().map(|inputs| self.ordered(inputs, true)).collect::<Result<Vec<_>>>()?;
             workspace.with(self.late.arena(inputs.len()), |arena| {
-                self.late.run(&inputs, &self.constants, &kept.0, arena, || {});
+                self.late.run(&inputs, &self.constants, &kept.values, image, arena, || {});
                 for (run, inputs) in inputs.iter().enumerate() {
-                    let known = Values { inputs, constants: &self.constants, kept: &kept.0 };
+                    let known = Values { inputs, constants: &self.constants, kept: &kept.values, image };
                     let output = |(buffer, view): &(Buffer, View)| {
                         let mut values = vec![0.0; view.len()];
                         copy(known.read(*buffer, |slot| self.late.slot(slot, run, arena)), view, &mut values);
@@ -127,6 +166,10 @@ impl Program {
     fn ordered<'t>(&self, given: &[(&str, &'t Tensor)], all: bool) -> Result<Vec<&'t [f32]>> {
         let mut out = Vec::with_capacity(self.inputs.len());
         for (index, (wanted, shape)) in self.inputs.iter().enumerate() {
+            if self.image == Some(index) {
+                out.push(&[][..]);
+                continue;
+            }
             match given.iter().find(|(name, _)| name == wanted) {
                 Some((_, tensor)) if tensor.shape() == shape => out.push(tensor.values()),
                 Some((_, tensor)) => {
@@ -149,22 +192,29 @@ impl Program {
     pub(super) fn profile(
         &self,
         inputs: &[(&str, &Tensor)],
+        image: Option<Planes<'_>>,
         rounds: usize,
         workspace: &Workspace,
     ) -> Result<Vec<Layer>> {
+        let image = self.image.zip(image);
+        self.ordered(inputs, false)?;
         let inputs = [self.ordered(inputs, true)?];
         let steps = || self.early.steps.iter().chain(&self.late.steps);
         let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); steps().count()];
+        let mut kept = Vec::new();
         for _ in 0..rounds {
-            let (mut number, mut start) = (0, Instant::now());
+            let (mut number, start) = (0, Cell::new(Instant::now()));
             let mut note = || {
-                times[number].push(start.elapsed());
-                (number, start) = (number + 1, Instant::now());
+                times[number].push(start.get().elapsed());
+                number += 1;
+                start.set(Instant::now());
             };
             workspace.with(self.early.arena(1).max(self.late.arena(1)), |arena| {
-                self.early.run(&inputs, &self.constants, &[], arena, &mut note);
-                let kept = self.early.keep(arena);
-                self.late.run(&inputs, &self.constants, &kept, arena, &mut note);
+                self.early.run(&inputs, &self.constants, &[], image, arena, &mut note);
+                kept = self.early.keep(arena, std::mem::take(&mut kept));
+                // What is kept was copied, which is no step's.
+                start.set(Instant::now());
+                self.late.run(&inputs, &self.constants, &kept, image, arena, &mut note);
             });
         }
         let layer = |(step, times): (&Step, &mut Vec<Duration>)| {

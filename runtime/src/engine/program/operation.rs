@@ -1,5 +1,6 @@
 //! [`Step`]: one operator on its buffers.
 
+use cutout_kernels::convolution::Planes;
 use cutout_kernels::{Aligned, Shared};
 
 use super::super::Precision;
@@ -35,6 +36,12 @@ pub(super) trait Operation: Send + Sync {
     /// Computes all of `out` from the inputs, in the order in which lowering named them.
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]);
 
+    /// As [`run`](Self::run), where the first input is an image of levels; `inputs` have nothing in its place. Lowering gives such an
+    /// input to operators alone that read it.
+    fn run_on_levels(&self, _: Planes<'_>, inputs: &[&[f32]], out: &mut [f32]) {
+        self.run(inputs, out);
+    }
+
     /// This operator, if a few runs cost much less as one.
     fn joint(&self) -> Option<&dyn Joint> {
         None
@@ -63,6 +70,8 @@ pub(super) struct Values<'a> {
     pub(super) inputs: &'a [&'a [f32]],
     pub(super) constants: &'a [Shared<f32>],
     pub(super) kept: &'a [Aligned<f32>],
+    /// The input that is an image of levels, and the image.
+    pub(super) image: Option<(usize, Planes<'a>)>,
 }
 
 impl<'a> Values<'a> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use cutout_kernels::convolution::Planes;
 use cutout_kernels::{Aligned, Shared};
 
 use super::operation::{Buffer, Joint, Step, Values};
@@ -158,12 +159,13 @@ impl Plan {
         inputs: &[Vec<&[f32]>],
         constants: &[Shared<f32>],
         kept: &[Aligned<f32>],
+        image: Option<(usize, Planes<'_>)>,
         arena: &mut [f32],
         mut done: impl FnMut(),
     ) {
         let (common, rest) = arena.split_at_mut(self.common);
         let (own, scratch) = rest.split_at_mut(inputs.len() * self.own);
-        let values: Vec<Values<'_>> = inputs.iter().map(|inputs| Values { inputs, constants, kept }).collect();
+        let values: Vec<Values<'_>> = inputs.iter().map(|inputs| Values { inputs, constants, kept, image }).collect();
         let joint = |step: &Step| inputs.len() > 1 && step.operation.joint().is_some();
         let mut steps = self.steps.as_slice();
         while !steps.is_empty() {
@@ -203,7 +205,12 @@ impl Plan {
             }
         };
         let sources: Vec<&[f32]> = step.inputs.iter().map(|b| values.read(*b, slots)).collect();
-        step.operation.run(&sources, out);
+        match values.image {
+            Some((input, image)) if step.inputs.first() == Some(&Buffer::Input(input)) => {
+                step.operation.run_on_levels(image, &sources, out);
+            }
+            _ => step.operation.run(&sources, out),
+        }
     }
 
     fn step_jointly(
@@ -237,15 +244,14 @@ impl Plan {
         self.in_own(slot, &arena[self.common + run * self.own..])
     }
 
-    /// Copies of the slots of a single run that outlive the plan.
-    pub(super) fn keep(&self, arena: &[f32]) -> Vec<Aligned<f32>> {
-        let copy = |slot: &usize| {
+    /// Copies of the slots of a single run that outlive the plan, in memory that is at hand.
+    pub(super) fn keep(&self, arena: &[f32], mut memory: Vec<Aligned<f32>>) -> Vec<Aligned<f32>> {
+        memory.resize_with(self.kept.len(), Aligned::default);
+        for (slot, kept) in self.kept.iter().zip(&mut memory) {
             let values = self.slot(*slot, 0, arena);
-            let mut kept = Aligned::zeros(values.len());
-            kept.copy_from_slice(values);
-            kept
-        };
-        self.kept.iter().map(copy).collect()
+            kept.resize(values.len()).copy_from_slice(values);
+        }
+        memory
     }
 
     /// Whether these buffers are like those that this plan keeps.
@@ -306,7 +312,7 @@ mod tests {
         // 0 and 1 lie side by side once; 4 finds room where 0 was, 3 where 1 was. 2 and 6 are read after all steps.
         assert_eq!((late.common, late.own), (48 + 48, 64 + 16), "{:?}", late.places);
         let mut arena = vec![f32::NAN; late.arena(1)];
-        late.run(&[vec![&[1.0]]], &[], &[], &mut arena, || {});
+        late.run(&[vec![&[1.0]]], &[], &[], None, &mut arena, || {});
         assert!(late.slot(2, 0, &arena).iter().all(|v| *v == 4.0));
         // 3 is 1 + 2 + 4, 4 one more.
         assert_eq!(late.slot(6, 0, &arena), [1.0 + 8.0 + 7.0; 16]);

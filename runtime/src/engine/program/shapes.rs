@@ -1,5 +1,7 @@
 //! Shapes of the outputs of ONNX operators (opset 17), for those that lowering knows.
 
+use std::collections::HashSet;
+
 use super::graph::{Node, Value};
 
 /// The shapes of a node's outputs; `None` for an operator or a combination that is not known here.
@@ -15,12 +17,21 @@ pub(super) fn infer(node: &Node, values: &[Value], outputs: usize) -> Option<Vec
         "MatMul" => one(product(shape(0)?, shape(1)?)?),
         "Transpose" => {
             let perm = node.ints("perm")?;
+            let axes: HashSet<i64> = perm.iter().copied().collect();
+            if axes.len() != perm.len() || perm.len() != shape(0)?.len() {
+                return None;
+            }
             one(perm.iter().map(|&axis| shape(0)?.get(axis as usize).copied()).collect::<Option<_>>()?)
         }
         "Reshape" => one(reshaped(shape(0)?, values[*node.inputs.get(1)?].ints()?)?),
         "Concat" => {
             let mut out = shape(0)?.to_vec();
             let axis = axis(node.int("axis")?, out.len())?;
+            let alike =
+                |other: &[usize]| other.len() == out.len() && (0..out.len()).all(|i| i == axis || other[i] == out[i]);
+            if !node.inputs.iter().all(|&id| alike(&values[id].shape)) {
+                return None;
+            }
             out[axis] = node.inputs.iter().map(|&id| values[id].shape.get(axis).copied()).sum::<Option<usize>>()?;
             one(out)
         }
@@ -43,7 +54,10 @@ pub(super) fn infer(node: &Node, values: &[Value], outputs: usize) -> Option<Vec
         "Pad" => {
             let pads = values[*node.inputs.get(1)?].ints()?;
             let rank = shape(0)?.len();
-            let padded = |(i, &d): (usize, &usize)| usize::try_from(d as i64 + pads.get(i)? + pads.get(rank + i)?).ok();
+            let padded = |(i, &d): (usize, &usize)| {
+                let sides = pads.get(i)?.checked_add(*pads.get(rank + i)?)?;
+                usize::try_from(i64::try_from(d).ok()?.checked_add(sides)?).ok()
+            };
             one(shape(0)?.iter().enumerate().map(padded).collect::<Option<_>>()?)
         }
         "GlobalAveragePool" => match shape(0)? {
@@ -69,6 +83,9 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Larger than any that means something, and small enough to count with.
+    const MOST: usize = 1 << 16;
+
     /// That of a `Conv` node; `None` if it differs between the directions.
     pub(super) fn of(node: &Node) -> Option<Self> {
         let equal = |name: &str, default: i64| match node.ints(name) {
@@ -77,16 +94,13 @@ impl Window {
             Some([]) => None,
         };
         let [stride, padding, dilation] = [equal("strides", 1)?, equal("pads", 0)?, equal("dilations", 1)?];
-        Some(Window {
-            stride: stride.max(1) as usize,
-            padding: padding.max(0) as usize,
-            dilation: dilation.max(1) as usize,
-        })
+        let most = |v: i64, least: i64| usize::try_from(v.max(least)).ok().filter(|v| *v <= Self::MOST);
+        Some(Window { stride: most(stride, 1)?, padding: most(padding, 0)?, dilation: most(dilation, 1)? })
     }
 
     fn output(&self, input: usize, kernel: usize) -> Option<usize> {
-        let reach = (kernel.checked_sub(1)?) * self.dilation + 1;
-        Some((input + 2 * self.padding).checked_sub(reach)? / self.stride + 1)
+        let reach = kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        Some(input.checked_add(2 * self.padding)?.checked_sub(reach)? / self.stride + 1)
     }
 }
 
@@ -101,7 +115,8 @@ pub(super) fn slices(node: &Node, values: &[Value]) -> Option<Vec<(usize, usize,
     let shape = &values[node.inputs[0]].shape;
     let list = |i: usize| values[*node.inputs.get(i)?].ints();
     let (starts, ends, axes) = (list(1)?, list(2)?, list(3)?);
-    if node.inputs.len() > 4 {
+    let once: HashSet<usize> = axes.iter().filter_map(|&a| axis(a, shape.len())).collect();
+    if node.inputs.len() > 4 || once.len() != axes.len() {
         return None;
     }
     (0..axes.len())

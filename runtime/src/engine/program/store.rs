@@ -74,6 +74,11 @@ impl Store {
         Ok((Store::new(known, Packs::default(), storage), Taken(taken)))
     }
 
+    /// How weights of linear maps are packed.
+    pub(crate) fn storage(&self) -> Storage {
+        self.storage
+    }
+
     pub(crate) fn constants(&self) -> MutexGuard<'_, BTreeMap<String, (Vec<usize>, Constant)>> {
         self.constants.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -72,6 +72,9 @@ impl View {
     pub(super) fn planes(&self) -> Option<Self> {
         let (&size, lead) = self.shape.split_last()?;
         let plane: usize = lead.iter().product();
+        if plane == 0 {
+            return None;
+        }
         let reach: usize = lead.iter().zip(&self.strides).map(|(size, stride)| (size - 1) * stride).sum();
         let fits = size > 1 && plane > 1 && self.strides[lead.len()] == plane && reach + 1 == plane;
         fits.then(|| View { shape: vec![plane, size], strides: vec![1, plane], offset: self.offset })

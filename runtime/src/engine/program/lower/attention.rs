@@ -27,7 +27,7 @@ impl<'g> Lowering<'g> {
         let Some((at, mix)) = self.next(softmax.outputs[0], &["MatMul"]) else { return Ok(None) };
         members.push(at);
         if mix.inputs[0] != softmax.outputs[0]
-            || self.shape(scores.inputs[0]).len() != 4
+            || [scores.inputs[0], scores.inputs[1], mix.inputs[1]].iter().any(|&id| self.shape(id).len() != 4)
             || self.places[mix.inputs[1]].is_none()
         {
             return Ok(None);

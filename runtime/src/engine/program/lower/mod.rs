@@ -6,6 +6,7 @@ mod products;
 mod projections;
 
 use cutout_kernels::{Aligned, Shared, SimdLevel};
+use cutout_models::Normalization;
 
 use super::graph::{Graph, Node, ValueId};
 use super::operation::{Buffer, Operation, Step};
@@ -43,19 +44,32 @@ struct Lowering<'g> {
     /// Of the inputs, and of the slots: whether they depend on inputs only that stay the same over many runs.
     early_inputs: &'g [bool],
     early_slots: Vec<bool>,
+    /// The value that is an image of levels, its input, and how the graph takes it.
+    levels: Option<(ValueId, Buffer, Normalization)>,
     out: Lowered,
 }
 
-/// Lowers a graph. `early_inputs` says of each input whether it stays the same over many runs.
+/// Lowers a graph. `early_inputs` says of each input whether it stays the same over many runs, `levels` which is an image
+/// of levels, and how the graph takes it.
 ///
 /// # Errors
 /// Names the node that has no operator here.
-pub(super) fn lower(graph: &Graph, level: SimdLevel, store: &Store, early_inputs: &[bool]) -> Result<Lowered> {
+pub(super) fn lower(
+    graph: &Graph,
+    level: SimdLevel,
+    store: &Store,
+    early_inputs: &[bool],
+    levels: Option<(usize, Normalization)>,
+) -> Result<Lowered> {
+    let levels = levels.map(|(i, normalization)| (graph.inputs[i], Buffer::Input(i), normalization));
     let out = Lowered { steps: Vec::new(), lengths: Vec::new(), constants: Vec::new(), outputs: Vec::new() };
     let (places, done) = (vec![None; graph.values.len()], vec![false; graph.nodes.len()]);
-    let mut l = Lowering { graph, level, store, places, done, early_inputs, early_slots: Vec::new(), out };
+    let mut l = Lowering { graph, level, store, places, done, early_inputs, early_slots: Vec::new(), levels, out };
     for (i, &id) in graph.inputs.iter().enumerate() {
-        l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
+        // Levels have no place: only what reads them as such may.
+        if levels.is_none_or(|(image, ..)| image != id) {
+            l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
+        }
     }
     for i in 0..graph.nodes.len() {
         if !l.done[i] {

@@ -6,6 +6,7 @@ use cutout_kernels::convolution::Stem;
 use cutout_kernels::depthwise::{self, MAX_KERNEL, Shape};
 use cutout_kernels::linear::Weights;
 use cutout_kernels::{Activation, Shared};
+use cutout_models::Normalization;
 
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
@@ -172,12 +173,20 @@ impl<'g> Lowering<'g> {
     /// A pointwise or dense convolution of a node's input, as rows of `width` pixels. Only that of planes takes no residual.
     fn row_map(&mut self, node: &Node, conv: &Conv, activation: Activation, width: usize) -> Result<(Buffer, RowMap)> {
         let Conv { shape, channels, kernel, .. } = *conv;
+        let none = vec![0.0; conv.outputs];
+        let bias = conv.bias.as_deref().unwrap_or(&none);
+        let of_planes = conv.kind == Kind::Dense && channels <= MOST_PLANES && shape.stride < kernel;
+        if let Some((_, buffer, Normalization { mean, std })) = self.levels.filter(|(id, ..)| *id == node.inputs[0]) {
+            if !of_planes || channels != mean.len() {
+                return Err("it does not read levels".into());
+            }
+            let stem = Stem::pack_for_levels(self.level, self.numbers(conv.weight)?, bias, (&mean, &std), kernel);
+            let source = Source::Planes(Arc::new(stem), shape);
+            return Ok((buffer, RowMap { source, bias: None, activation, width }));
+        }
         let place = self.place(node.inputs[0])?;
         let whole = place.view.is_contiguous() && place.view.offset == 0;
-        let overlap = shape.stride < kernel;
-        let (buffer, source) = if conv.kind == Kind::Dense && channels <= MOST_PLANES && whole && overlap {
-            let none = vec![0.0; conv.outputs];
-            let bias = conv.bias.as_deref().unwrap_or(&none);
+        let (buffer, source) = if of_planes && whole {
             let stem = Stem::pack(self.level, self.numbers(conv.weight)?, bias, channels, kernel);
             (place.buffer, Source::Planes(Arc::new(stem), shape))
         } else {

@@ -78,6 +78,9 @@ impl<'g> Lowering<'g> {
     /// `softmax(q k^T) v` of few queries, with the projections that made `k` and `v`, if that takes less than to project.
     pub(super) fn few_queries(&mut self, [q, k, v]: [ValueId; 3], mix: &'g Node) -> Result<Option<()>> {
         let (&[1, heads, tokens, width], &[.., cells]) = (self.shape(q), self.shape(k)) else { return Ok(None) };
+        if self.shape(k) != [1, heads, width, cells] || self.shape(v) != [1, heads, cells, width] || tokens == cells {
+            return Ok(None);
+        }
         let (Some(keys), Some(values)) = (self.projection(k, &[0, 2, 3, 1]), self.projection(v, &[0, 2, 1, 3])) else {
             return Ok(None);
         };
@@ -87,7 +90,7 @@ impl<'g> Lowering<'g> {
         let projected = self.is_early(key_place.buffer) && self.is_early(value_place.buffer);
         let inputs = keys.inputs + values.inputs;
         let less = queries * inputs < wide * inputs + 2 * tokens * wide;
-        if projected || !less || queries > MOST || cells < CELLS.max(4 * queries) || self.shape(v)[3] != width {
+        if projected || !less || queries > MOST || cells < CELLS.max(4 * queries) {
             return Ok(None);
         }
         // Queries are multiplied by the transposed weights of the keys.
@@ -115,6 +118,10 @@ impl<'g> Lowering<'g> {
     pub(super) fn few_keys(&mut self, [q, k, v]: [ValueId; 3], mix: &'g Node) -> Result<Option<()>> {
         let graph = self.graph;
         let (&[1, heads, cells, width], &[.., tokens]) = (self.shape(q), self.shape(k)) else { return Ok(None) };
+        // Where there are as many of both, as among tokens, neither way is ever shorter.
+        if self.shape(k) != [1, heads, width, tokens] || self.shape(v) != [1, heads, tokens, width] || tokens == cells {
+            return Ok(None);
+        }
         let (keys, wide) = (heads * tokens, heads * width);
         let behind = self.next(mix.outputs[0], &["Transpose"]).and_then(|(at, turn)| {
             let (at2, join) = self.next(turn.outputs[0], &["Reshape"])?;
@@ -147,7 +154,7 @@ impl<'g> Lowering<'g> {
         let inputs = asked.as_ref().map_or(wide, |a| a.inputs);
         let projecting = asked.as_ref().map_or(0, |a| a.inputs * wide);
         let less = keys * (inputs + outputs) < projecting + wide * outputs + 2 * tokens * wide;
-        if !less || keys == 0 || keys > MOST || cells < CELLS || self.shape(v)[3] != width {
+        if !less || keys == 0 || keys > MOST || cells < CELLS {
             return Ok(None);
         }
         let (query_maps, query_bias, input) = match &asked {

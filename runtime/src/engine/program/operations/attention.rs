@@ -4,6 +4,7 @@ use cutout_kernels::attention::{self, Operand, Shape, attention};
 use cutout_kernels::linear::Weights;
 use cutout_kernels::{Shared, SimdLevel};
 
+use super::super::super::Precision;
 use super::super::operation::Operation;
 use super::super::view::View;
 
@@ -27,6 +28,13 @@ pub(in super::super) enum Bias {
 impl Operation for Attention {
     fn kind(&self) -> &'static str {
         "attention"
+    }
+
+    fn precision(&self) -> Precision {
+        match &self.bias {
+            Bias::Decomposed { rows, .. } => rows.first().map_or(Precision::F32, Precision::of),
+            Bias::None | Bias::Table(_) => Precision::F32,
+        }
     }
 
     fn macs(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cutout_kernels::convolution::Planes;
 use cutout_kernels::depthwise::{MAX_KERNEL, Shape, Weights, depthwise_row};
 use cutout_kernels::{Activation, Aligned};
 use rayon::prelude::*;
@@ -53,7 +54,7 @@ impl InvertedResidual {
     }
 
     /// Computes the output rows from `first` on that `out` has room for.
-    fn band(&self, inputs: &[&[f32]], first: usize, scratch: &mut Scratch, out: &mut [f32]) {
+    fn band(&self, image: Planes<'_>, inputs: &[&[f32]], first: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let Scratch { wide, spread, patches } = scratch;
         let Shape { height, stride, dilation, padding, .. } = self.shape;
         let kernel = self.depthwise.kernel();
@@ -79,7 +80,7 @@ impl InvertedResidual {
             }
             if held.1 < end {
                 let new = &mut wide[(held.1 - start) * row..(end - start) * row];
-                self.expand.compute(inputs[0], held.1, None, patches, new);
+                self.expand.compute(image, held.1, None, patches, new);
                 held.1 = end;
             }
             for (i, out) in spread.chunks_exact_mut(spread_row).take(rows).enumerate() {
@@ -90,7 +91,7 @@ impl InvertedResidual {
             }
             let residual =
                 self.residual.map(|r| (&inputs[1][r.offset + y * self.project.width * r.stride..], r.stride));
-            self.project.compute(spread, 0, residual, patches, out);
+            self.project.compute(Planes::Floats(spread), 0, residual, patches, out);
         }
     }
 }
@@ -111,12 +112,16 @@ impl Operation for InvertedResidual {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
+        self.run_on_levels(Planes::Floats(inputs[0]), inputs, out);
+    }
+
+    fn run_on_levels(&self, image: Planes<'_>, inputs: &[&[f32]], out: &mut [f32]) {
         let rows = self.height.div_ceil(rayon::current_num_threads());
         out.par_chunks_mut(rows * self.project.row()).enumerate().for_each(|(band, out)| {
             let pool = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
             let spare = pool().pop();
             let mut scratch = spare.unwrap_or_default();
-            self.band(inputs, band * rows, &mut scratch, out);
+            self.band(image, inputs, band * rows, &mut scratch, out);
             pool().push(scratch);
         });
     }

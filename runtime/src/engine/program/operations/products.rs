@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutout_kernels::activation::Activation;
-use cutout_kernels::convolution::{self, Stem};
+use cutout_kernels::convolution::{self, Planes, Stem};
 use cutout_kernels::linear::{Epilogue, Storage, Weights, linear, linear_parallel};
 use cutout_kernels::{Aligned, Shared, SimdLevel, depthwise};
 use rayon::prelude::*;
@@ -130,7 +130,7 @@ impl RowMap {
     /// residual.)
     pub(in super::super) fn compute(
         &self,
-        input: &[f32],
+        input: Planes<'_>,
         first: usize,
         residual: Option<(&[f32], usize)>,
         scratch: &mut Aligned<f32>,
@@ -141,12 +141,12 @@ impl RowMap {
         match &self.source {
             Source::Pixels(weights, Rows { stride, offset, .. }) => {
                 let epilogue = Epilogue { bias, activation: self.activation, residual };
-                let input = &input[offset + first * width * stride..];
+                let input = &input.floats()[offset + first * width * stride..];
                 linear(input, *stride, out.len() / n, weights, &epilogue, out, n);
             }
             Source::Windows { weights, shape, channels, kernel } => {
                 let patches = scratch.resize(width * inputs);
-                let input = &input[..shape.height * shape.width * channels];
+                let input = &input.floats()[..shape.height * shape.width * channels];
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
                     convolution::gather_patches(input, shape, *channels, *kernel, first + y, patches);
                     let residual = residual.map(|(values, stride)| (&values[y * width * stride..], stride));
@@ -155,7 +155,10 @@ impl RowMap {
                 }
             }
             Source::Planes(stem, shape) => {
-                let input = &input[..shape.height * shape.width * stem.channels()];
+                let input = match input {
+                    Planes::Floats(numbers) => Planes::Floats(&numbers[..shape.height * shape.width * stem.channels()]),
+                    levels => levels,
+                };
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
                     stem.row(input, shape, self.activation, first + y, scratch, out);
                 }
@@ -186,9 +189,13 @@ impl Operation for Convolution {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
+        self.run_on_levels(Planes::Floats(inputs[0]), inputs, out);
+    }
+
+    fn run_on_levels(&self, image: Planes<'_>, inputs: &[&[f32]], out: &mut [f32]) {
         out.par_chunks_exact_mut(self.map.row()).enumerate().for_each_init(Aligned::default, |patches, (y, out)| {
             let residual = self.residual.map(|r| (&inputs[1][r.offset + y * self.map.width * r.stride..], r.stride));
-            self.map.compute(inputs[0], y, residual, patches, out);
+            self.map.compute(image, y, residual, patches, out);
         });
     }
 }

@@ -7,6 +7,7 @@ use cutout_kernels::transpose::transpose;
 use cutout_kernels::{Aligned, Shared, SimdLevel};
 use rayon::prelude::*;
 
+use super::super::super::Precision;
 use super::super::operation::Operation;
 use super::super::view::{Rows, View};
 
@@ -31,6 +32,10 @@ pub(in super::super) struct FewQueries {
 impl Operation for FewQueries {
     fn kind(&self) -> &'static str {
         "attention"
+    }
+
+    fn precision(&self) -> Precision {
+        self.key_maps.first().map_or(Precision::F32, Precision::of)
     }
 
     fn macs(&self) -> u64 {
@@ -91,6 +96,10 @@ pub(in super::super) struct FewKeys {
 impl Operation for FewKeys {
     fn kind(&self) -> &'static str {
         "attention"
+    }
+
+    fn precision(&self) -> Precision {
+        self.out_maps.first().map_or(Precision::F32, Precision::of)
     }
 
     fn macs(&self) -> u64 {
