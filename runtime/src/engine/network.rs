@@ -149,8 +149,7 @@ impl Network {
     /// # Errors
     /// `Engine` if an input is missing, does not fit the graph, or an operator fails.
     pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
-        let mut outputs = self.run_batch(&Prepared::default(), &[inputs])?;
-        outputs.pop().ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} gave no outputs", self.name)))
+        self.only(self.run_batch(&Prepared::default(), &[inputs])?)
     }
 
     /// As [`run`](Self::run) for each of the inputs of a batch. What depends on early inputs only, which all have in common, is
@@ -161,12 +160,19 @@ impl Network {
     pub fn run_batch(&self, prepared: &Prepared, batch: &[&[(&str, &Tensor)]]) -> Result<Vec<Vec<Tensor>>> {
         match &*self.engine {
             Engine::Tract(plan) => batch.iter().map(|inputs| plan.run(&self.name, &self.threads, inputs)).collect(),
-            Engine::Own(own) => {
-                let run = || own.run(prepared, batch, self.threads.workspace());
-                let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
-                result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))
-            }
+            Engine::Own(own) => self.compute(|| own.run(prepared, batch, self.threads.workspace())),
         }
+    }
+
+    /// Does the work of a run where [`run`](Self::run) says, and names the network in its errors.
+    fn compute<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let result = if rayon::current_thread_index().is_some() { work() } else { self.threads.install(work) };
+        result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))
+    }
+
+    /// The outputs of a batch of one.
+    fn only(&self, mut outputs: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+        outputs.pop().ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} gave no outputs", self.name)))
     }
 
     /// Whether [`run_on_levels`](Self::run_on_levels) may be called.
@@ -180,11 +186,8 @@ impl Network {
     /// `Engine` if the graph does not take levels, or the image is not of its size.
     pub fn run_on_levels(&self, image: LevelImage<'_>) -> Result<Vec<Tensor>> {
         let (own, planes) = self.levels(image)?;
-        let workspace = self.threads.workspace();
-        let run = || own.run_batch(&Prepared::default(), &[&[]], &own.likely_on_levels(), Some(planes), workspace);
-        let result = if rayon::current_thread_index().is_some() { run() } else { self.threads.install(run) };
-        let mut outputs = result.map_err(|e| Error::new(e.kind(), format!("the {}: {e}", self.name)))?;
-        outputs.pop().ok_or_else(|| Error::new(ErrorKind::Engine, format!("the {} gave no outputs", self.name)))
+        let (key, workspace) = (own.likely_on_levels(), self.threads.workspace());
+        self.only(self.compute(|| own.run_batch(&Prepared::default(), &[&[]], &key, Some(planes), workspace))?)
     }
 
     /// As [`profile`](Self::profile), on levels.
