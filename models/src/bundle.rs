@@ -1,6 +1,9 @@
 //! [`Bundle`]: a model ready for use, its manifest and its weights.
 
 mod convert;
+mod fold;
+mod int8;
+mod onnx;
 mod shipped;
 mod write;
 
@@ -10,12 +13,14 @@ use std::sync::{Arc, OnceLock};
 
 use crate::arch::mask_decoder::{DecoderShape, mask_decoder};
 use crate::arch::{InputSize, cutout_s, sam_vit, tiny_vit};
-use crate::checkpoint::StateDict;
+use crate::checkpoint::{Dtype, StateDict};
 use crate::compiled::CompiledModel;
 use crate::digest::{Sha256Stream, sha256, sha256_file};
 use crate::error::{Error, Result};
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, WEIGHTS_FILE};
 use crate::onnx::{Dim, OnnxModel};
+use crate::pair::{OnnxPair, STRIDE};
+use crate::quantization::{Affine, Quantization};
 use crate::spec::{Architecture, Normalization};
 
 /// Largest manifest that is read, in bytes.
@@ -24,7 +29,7 @@ const MANIFEST_LIMIT: u64 = 1 << 20;
 const ID_DIGITS: usize = 12;
 
 /// A model ready for use: a folder with `manifest.json` and `weights.safetensors`, or the same two built into the
-/// program, or weights in memory, or a model that was compiled to one file.
+/// program, or weights in memory, or a model that was compiled to one file, or a folder with two ONNX files.
 ///
 /// Weights in a folder are read by memory map: opening costs no more than the headers, whatever the size.
 #[derive(Clone)]
@@ -33,6 +38,8 @@ pub struct Bundle {
     weights: StateDict,
     origin: Origin,
     digest: OnceLock<String>,
+    /// The graphs, if they are not built of the weights.
+    onnx: Option<Arc<OnnxPair>>,
 }
 
 /// Where the bytes of a bundle are.
@@ -45,26 +52,27 @@ enum Origin {
 }
 
 impl Bundle {
-    /// Opens the bundle in a folder. Sizes of files are checked, hashes are not: that is [`verify`](Self::verify).
+    /// Opens the bundle in a folder, or the two ONNX files ([`ENCODER_FILE`](crate::ENCODER_FILE), [`DECODER_FILE`](crate::DECODER_FILE))
+    /// in it, with what a manifest says of them, if there is one. Sizes of files are checked, hashes are not: that is [`verify`](Self::verify).
     ///
     /// # Errors
     /// `Io` if a file cannot be read, `Malformed` if the manifest or the weights are damaged or of another size than the
-    /// manifest says.
+    /// manifest says; `Mismatch` if ONNX files have other inputs or outputs than Segment Anything's.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(MANIFEST_FILE);
-        let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
-        if length > MANIFEST_LIMIT {
-            return Err(Error::malformed(format!("{}: {length} bytes are too many for a manifest", path.display())));
+        if Bundle::is_onnx_folder(folder) {
+            return Bundle::open_onnx(folder);
         }
-        let text = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let text = read_manifest(&folder.join(MANIFEST_FILE))?;
         let manifest =
             Manifest::from_json(&text).map_err(|e| Error::malformed(format!("{}: {e}", folder.display())))?;
         for file in &manifest.files {
             check_size(&folder.join(&file.name), file)?;
         }
         weights_entry(&manifest).map_err(|e| Error::malformed(format!("{}: {e}", folder.display())))?;
-        let weights = StateDict::open(folder.join(WEIGHTS_FILE))?;
-        Ok(Bundle { manifest, weights, origin: Origin::Folder(folder.into()), digest: OnceLock::new() })
+        let path = folder.join(WEIGHTS_FILE);
+        let weights = StateDict::open(&path)?;
+        check_scales(&weights).map_err(|e| e.in_file(&path))?;
+        Ok(Bundle { manifest, weights, origin: Origin::Folder(folder.into()), digest: OnceLock::new(), onnx: None })
     }
 
     /// Opens a manifest and weights that are built into the program.
@@ -78,7 +86,8 @@ impl Bundle {
             return Err(wrong_size(WEIGHTS_FILE, weights.len() as u64, entry.bytes));
         }
         let state = StateDict::from_safetensors_static(weights)?;
-        Ok(Bundle { manifest, weights: state, origin: Origin::BuiltIn(weights), digest: OnceLock::new() })
+        check_scales(&state)?;
+        Ok(Bundle { manifest, weights: state, origin: Origin::BuiltIn(weights), digest: OnceLock::new(), onnx: None })
     }
 
     /// Opens a model that was compiled to one file. Its weights are there in the layout of the kernels only: it runs, but gives no
@@ -89,7 +98,7 @@ impl Bundle {
     pub fn open_compiled(path: &Path) -> Result<Self> {
         let compiled = Arc::new(CompiledModel::open(path)?);
         let (manifest, digest) = (compiled.manifest().clone(), compiled.weights_sha256().to_owned().into());
-        Ok(Bundle { manifest, weights: StateDict::new(), origin: Origin::Compiled(compiled), digest })
+        Ok(Bundle { manifest, weights: StateDict::new(), origin: Origin::Compiled(compiled), digest, onnx: None })
     }
 
     /// The compiled model, if this is one.
@@ -103,7 +112,7 @@ impl Bundle {
         let weights = convert::network_tensors(weights)?;
         manifest.files.clear();
         manifest.parameters = weights.parameter_count() as u64;
-        Ok(Bundle { manifest, weights, origin: Origin::Memory, digest: OnceLock::new() })
+        Ok(Bundle { manifest, weights, origin: Origin::Memory, digest: OnceLock::new(), onnx: None })
     }
 
     /// Checks every file against the manifest's hashes, reading all bytes.
@@ -129,20 +138,27 @@ impl Bundle {
         }
     }
 
-    /// Checks that the weights are complete and of the right shapes, by building both graphs. A compiled model was checked so when it
-    /// was made.
+    /// Checks that the weights are complete and of the right shapes, by building both graphs, and that all values with scales are in
+    /// them. A compiled model was checked so when it was made.
     ///
     /// # Errors
-    /// `Mismatch`, naming the tensor.
+    /// `Mismatch`, naming the tensor or the value.
     pub fn check_architecture(&self) -> Result<()> {
         if self.compiled().is_some() {
             return Ok(());
         }
+        self.check_activations(&self.graphs()?)
+    }
+
+    /// Both graphs, at the model's own input size.
+    fn graphs(&self) -> Result<[OnnxModel; 2]> {
         let InputSize { height, width } = self.input_size();
-        self.image_encoder_onnx(self.input_size())?;
-        let embedding = (height / 16, width / 16);
-        self.mask_decoder_onnx(DecoderShape { prompts: Dim::Fixed(1), points: Dim::Fixed(1), embedding })?;
-        Ok(())
+        let shape = DecoderShape {
+            prompts: Dim::Fixed(1),
+            points: Dim::Fixed(1),
+            embedding: (height / STRIDE, width / STRIDE),
+        };
+        Ok([self.image_encoder_onnx(self.input_size())?, self.mask_decoder_onnx(shape)?])
     }
 
     /// Everything about the model but its weights.
@@ -155,24 +171,42 @@ impl Bundle {
         self.manifest.metrics.insert(name.into(), value);
     }
 
+    /// Changes what the image is normalised with, for weights that have been changed to suit.
+    pub fn set_normalization(&mut self, normalization: Normalization) {
+        self.manifest.normalization = normalization;
+    }
+
+    /// Says which layers, by their nodes, must not be computed in half precision.
+    pub fn set_f16_arithmetic_excluded(&mut self, layers: Vec<String>) {
+        self.manifest.f16_arithmetic_excluded = layers;
+    }
+
     /// Short name of the model.
     pub fn name(&self) -> &str {
         &self.manifest.name
     }
 
-    /// `NAME@` and the first 12 digits of the hash of the weights: equal ids give equal answers.
+    /// `NAME@` and the first 12 digits of the hash of the weights, and of the scales of activations where there are any: equal ids
+    /// give equal answers.
     ///
     /// For weights in memory the hash is of names, shapes and values, and is computed at the first call.
     pub fn id(&self) -> String {
-        let digest = self.weights_sha256();
-        format!("{}@{}", self.manifest.name, digest.get(..ID_DIGITS).unwrap_or(digest))
+        let mut digest = self.weights_sha256().to_owned();
+        if let Some(Quantization { activations, .. }) = &self.manifest.quantization {
+            for (name, Affine { scale, zero }) in activations {
+                digest.push_str(&format!(" {name} {scale:e} {zero}"));
+            }
+            digest = sha256(digest.as_bytes());
+        }
+        format!("{}@{}", self.manifest.name, digest.get(..ID_DIGITS).unwrap_or(&digest))
     }
 
     /// SHA-256 of the weights: of their file, or for weights in memory of names, shapes and values, computed at the first call.
     pub fn weights_sha256(&self) -> &str {
-        self.digest.get_or_init(|| match self.manifest.file(WEIGHTS_FILE) {
-            Some(entry) => entry.sha256.clone(),
-            None => content_digest(&self.weights),
+        self.digest.get_or_init(|| match (&self.onnx, self.manifest.file(WEIGHTS_FILE)) {
+            (Some(pair), _) => self.onnx_digest(pair),
+            (None, Some(entry)) => entry.sha256.clone(),
+            (None, None) => content_digest(&self.weights),
         })
     }
 
@@ -205,31 +239,42 @@ impl Bundle {
     }
 
     /// The image encoder as ONNX, for one input size. Inputs and outputs are those of its builder in
-    /// [`arch`](crate::arch).
+    /// [`arch`](crate::arch). Of a quantised bundle it is the quantised graph, see [`OnnxModel::quantized`]. A model of two ONNX files has
+    /// one size.
     ///
     /// # Errors
     /// `Mismatch` if the architecture cannot be built at that size or a tensor is missing or of another shape; `Refused` by a compiled
     /// model.
     pub fn image_encoder_onnx(&self, input: InputSize) -> Result<OnnxModel> {
         self.plain()?;
-        match self.architecture() {
+        let model = match self.architecture() {
             Architecture::MobileSam => tiny_vit::image_encoder(&self.weights, input),
             Architecture::SamVit => sam_vit::image_encoder(&self.weights, input),
             Architecture::CutoutS => cutout_s::image_encoder(&self.weights, input),
-        }
+            Architecture::Onnx => return self.pair()?.image_encoder(&self.weights, input),
+        };
+        self.quantize(model?)
     }
 
-    /// The prompt encoder and mask decoder as one ONNX graph, see [`mask_decoder`].
+    /// The prompt encoder and mask decoder as one ONNX graph, see [`mask_decoder`]; quantised as the image encoder is.
     ///
     /// # Errors
     /// `Mismatch` if a tensor is missing or of another shape; `Refused` by a compiled model.
     pub fn mask_decoder_onnx(&self, shape: DecoderShape) -> Result<OnnxModel> {
         self.plain()?;
-        mask_decoder(&self.weights, shape)
+        if self.architecture() == Architecture::Onnx {
+            return self.pair()?.mask_decoder(&self.weights, shape);
+        }
+        self.quantize(mask_decoder(&self.weights, shape)?)
     }
 }
 
 impl Bundle {
+    /// The graphs of a model that is two ONNX files.
+    fn pair(&self) -> Result<&OnnxPair> {
+        self.onnx.as_deref().ok_or_else(|| Error::mismatch("a model of architecture onnx is two ONNX files"))
+    }
+
     /// Refuses a compiled model.
     fn plain(&self) -> Result<()> {
         match self.compiled() {
@@ -251,6 +296,23 @@ impl fmt::Debug for Bundle {
     }
 }
 
+/// Refuses 8-bit numbers that stand for nothing.
+fn check_scales(weights: &StateDict) -> Result<()> {
+    let plain = |name: &&str| weights.get(name).is_some_and(|t| t.dtype() == Dtype::I8 && t.scales().is_none());
+    match weights.names().find(plain) {
+        None => Ok(()),
+        Some(name) => Err(Error::malformed("it is of 8-bit integers and has no scales").about_tensor(name)),
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<Vec<u8>> {
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if length > MANIFEST_LIMIT {
+        return Err(Error::malformed(format!("{}: {length} bytes are too many for a manifest", path.display())));
+    }
+    std::fs::read(path).map_err(|e| Error::io(path, e))
+}
+
 fn weights_entry(manifest: &Manifest) -> Result<&FileEntry> {
     manifest.file(WEIGHTS_FILE).ok_or_else(|| Error::malformed(format!("{MANIFEST_FILE} does not list {WEIGHTS_FILE}")))
 }
@@ -267,6 +329,9 @@ fn wrong_size(name: &str, actual: u64, expected: u64) -> Error {
 /// SHA-256 over names, shapes and float32 values. A tensor that cannot be read contributes its name only.
 fn content_digest(weights: &StateDict) -> String {
     let mut digest = Sha256Stream::new();
+    if weights.is_folded() {
+        digest.update(b"folded");
+    }
     for name in weights.names() {
         digest.update(name.as_bytes());
         let Ok(values) = weights.to_f32(name) else { continue };

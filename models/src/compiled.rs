@@ -54,7 +54,7 @@ struct Index {
     weights_sha256: String,
     /// Name of the SIMD level.
     level: String,
-    /// Name of the precision.
+    /// Name of the precision of weights that are floats.
     precision: String,
     networks: Vec<NetworkEntry>,
     /// Of everything between the header and the index.
@@ -127,7 +127,7 @@ impl CompiledModel {
         &self.index.level
     }
 
-    /// Name of the precision that its weights are packed in.
+    /// Name of the precision that its weights are packed in; of a quantised model, those that are floats.
     pub fn precision(&self) -> &str {
         &self.index.precision
     }

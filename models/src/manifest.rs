@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arch::InputSize;
 use crate::error::{Error, Result};
+use crate::quantization::{Affine, Quantization};
 use crate::spec::{Architecture, ModelSpec, Normalization, Precision};
 
 /// Version of the bundle format that this crate reads and writes.
@@ -33,6 +34,9 @@ pub struct Manifest {
     pub normalization: Normalization,
     /// How the weights are stored.
     pub precision: Precision,
+    /// What is quantised beside the weights; of [`Precision::Int8`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
     /// Number of elements in all tensors of the weights.
     pub parameters: u64,
     /// Licence of the weights, as an SPDX expression.
@@ -44,6 +48,9 @@ pub struct Manifest {
     /// Measured figures by name, such as the mean IoU from a box; their protocol is that of `cutout eval`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+    /// Layers, by their nodes, whose numbers may leave the range of half precision: they stay in single where arithmetic is in halves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub f16_arithmetic_excluded: Vec<String>,
     /// The files beside the manifest. Empty for a bundle that was never written.
     #[serde(default)]
     pub files: Vec<FileEntry>,
@@ -84,6 +91,7 @@ impl Manifest {
             input_size: spec.input_size,
             normalization: spec.normalization,
             precision: Precision::F32,
+            quantization: None,
             parameters: spec.parameters,
             licence: spec.licence.into(),
             source: Provenance {
@@ -92,6 +100,7 @@ impl Manifest {
             },
             created_by: concat!("cutout ", env!("CARGO_PKG_VERSION")).into(),
             metrics: BTreeMap::new(),
+            f16_arithmetic_excluded: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -144,6 +153,14 @@ impl Manifest {
         if self.input_size.height == 0 || self.input_size.width == 0 {
             return bad("the input size must not be zero".into());
         }
+        if let Some(quantization) = &self.quantization {
+            if self.precision != Precision::Int8 {
+                return bad(format!("weights of {} are not quantised", self.precision));
+            }
+            if let Some((name, Affine { scale, .. })) = quantization.first_bad() {
+                return bad(format!("the scale of {name:?} is {scale}, which is not a finite number above zero"));
+            }
+        }
         for file in &self.files {
             let plain = Path::new(&file.name).file_name().is_some_and(|n| n == file.name.as_str());
             if !plain {
@@ -177,6 +194,30 @@ mod tests {
         let mut manifest = with_file(WEIGHTS_FILE, &"0a".repeat(32));
         manifest.metrics.insert("box".into(), 0.75);
         assert_eq!(reread(&manifest).unwrap(), manifest);
+    }
+
+    #[test]
+    fn quantization_survives_and_is_checked() {
+        let mut manifest = with_file(WEIGHTS_FILE, &"0a".repeat(32));
+        manifest.precision = Precision::Int8;
+        let activations = [("a/Conv", (0.1, 3)), ("b/Add.1", (f32::MIN_POSITIVE, 255))];
+        let activations = activations.map(|(name, affine)| (name.to_owned(), Affine::from(affine))).into();
+        manifest.quantization = Some(Quantization { activations, method: [("set".into(), "32 images".into())].into() });
+        assert_eq!(reread(&manifest).unwrap(), manifest);
+        let text = manifest.to_json().unwrap();
+        for (part, broken) in [
+            ("0.1", "0.0"),
+            ("0.1", "-0.1"),
+            ("0.1", "1e39"),
+            ("0.1", "null"),
+            ("255", "256"),
+            ("255", "-1"),
+            ("255", "2.5"),
+            ("\"int8\"", "\"f16\""),
+        ] {
+            let text = text.replacen(part, broken, 1);
+            assert!(matches!(Manifest::from_json(text.as_bytes()), Err(Error::Malformed { .. })), "{part}: {broken}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::{self, InputSize};
+use crate::pair::STRIDE;
 
 /// The network that the weights of a model belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub enum Architecture {
     /// Cutout's own: a convolutional image encoder of any input size, Segment Anything's prompt encoder, and its mask
     /// decoder with two high-resolution skips.
     CutoutS,
+    /// Whatever two ONNX files compute that have Segment Anything's inputs and outputs, see [`Bundle::open`](crate::Bundle::open).
+    Onnx,
 }
 
 impl Architecture {
@@ -26,6 +29,7 @@ impl Architecture {
             Architecture::MobileSam => "mobile_sam",
             Architecture::SamVit => "sam_vit",
             Architecture::CutoutS => "cutout_s",
+            Architecture::Onnx => "onnx",
         }
     }
 
@@ -35,6 +39,7 @@ impl Architecture {
             Architecture::MobileSam => arch::tiny_vit::SIZE_MULTIPLE,
             Architecture::SamVit => arch::sam_vit::SIZE_MULTIPLE,
             Architecture::CutoutS => arch::cutout_s::SIZE_MULTIPLE,
+            Architecture::Onnx => STRIDE,
         }
     }
 
@@ -42,7 +47,7 @@ impl Architecture {
     /// being padded to a square.
     pub const fn fits_images(self) -> bool {
         match self {
-            Architecture::MobileSam | Architecture::SamVit => false,
+            Architecture::MobileSam | Architecture::SamVit | Architecture::Onnx => false,
             Architecture::CutoutS => true,
         }
     }
@@ -54,7 +59,7 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// How weights are stored. Arithmetic is float32 in both.
+/// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -62,6 +67,9 @@ pub enum Precision {
     F32,
     /// Half precision: half the size; values are rounded once, to 11 significant bits.
     F16,
+    /// Folded weights of 8-bit integers, with a scale for each output channel; biases and what else is small stay in single or half
+    /// precision.
+    Int8,
 }
 
 impl Precision {
@@ -70,14 +78,16 @@ impl Precision {
         match self {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
+            Precision::Int8 => "int8",
         }
     }
 
-    /// Bytes of one weight.
+    /// Bytes of one weight, of those that this is about.
     pub const fn bytes(self) -> u64 {
         match self {
             Precision::F32 => 4,
             Precision::F16 => 2,
+            Precision::Int8 => 1,
         }
     }
 }

@@ -4,73 +4,19 @@ use std::collections::HashSet;
 
 use cutout_models::arch::mask_decoder::{DecoderShape, mask_decoder};
 use cutout_models::checkpoint::StateDict;
-use cutout_models::onnx::proto::{DimensionValue, GraphProto, ValueInfoProto};
-use cutout_models::onnx::{Dim, OPSET, OnnxModel};
+use cutout_models::onnx::proto::{DimensionValue, ValueInfoProto};
+use cutout_models::onnx::{Dim, OPSET};
 use ndarray::ArrayD;
+
+mod graph_support;
+
+use graph_support::{decoder_shapes, graph};
 
 const SHAPE: DecoderShape = DecoderShape { prompts: Dim::Fixed(3), points: Dim::Fixed(2), embedding: (2, 5) };
 
-/// Names and shapes of all parameters of the official prompt encoder and mask decoder.
-fn official() -> Vec<(String, Vec<usize>)> {
-    let mut all: Vec<(String, Vec<usize>)> = Vec::new();
-    let mut module = |name: String, weight: &[usize], bias: usize| {
-        all.push((format!("{name}.weight"), weight.to_vec()));
-        if bias > 0 {
-            all.push((format!("{name}.bias"), vec![bias]));
-        }
-    };
-    for i in 0..4 {
-        module(format!("prompt_encoder.point_embeddings.{i}"), &[1, 256], 0);
-    }
-    for name in ["not_a_point_embed", "no_mask_embed"] {
-        module(format!("prompt_encoder.{name}"), &[1, 256], 0);
-    }
-    let down = "prompt_encoder.mask_downscaling";
-    module(format!("{down}.0"), &[4, 1, 2, 2], 4);
-    module(format!("{down}.1"), &[4], 4);
-    module(format!("{down}.3"), &[16, 4, 2, 2], 16);
-    module(format!("{down}.4"), &[16], 16);
-    module(format!("{down}.6"), &[256, 16, 1, 1], 256);
-
-    let transformer = "mask_decoder.transformer";
-    let mut attentions = vec![(format!("{transformer}.final_attn_token_to_image"), 128)];
-    for layer in (0..2).map(|i| format!("{transformer}.layers.{i}")) {
-        attentions.push((format!("{layer}.self_attn"), 256));
-        attentions.push((format!("{layer}.cross_attn_token_to_image"), 128));
-        attentions.push((format!("{layer}.cross_attn_image_to_token"), 128));
-        module(format!("{layer}.mlp.lin1"), &[2048, 256], 2048);
-        module(format!("{layer}.mlp.lin2"), &[256, 2048], 256);
-        for norm in 1..=4 {
-            module(format!("{layer}.norm{norm}"), &[256], 256);
-        }
-    }
-    for (attention, width) in attentions {
-        for projection in ["q_proj", "k_proj", "v_proj"] {
-            module(format!("{attention}.{projection}"), &[width, 256], width);
-        }
-        module(format!("{attention}.out_proj"), &[256, width], 256);
-    }
-    module(format!("{transformer}.norm_final_attn"), &[256], 256);
-
-    module("mask_decoder.iou_token".into(), &[1, 256], 0);
-    module("mask_decoder.mask_tokens".into(), &[4, 256], 0);
-    module("mask_decoder.output_upscaling.0".into(), &[256, 64, 2, 2], 64);
-    module("mask_decoder.output_upscaling.1".into(), &[64], 64);
-    module("mask_decoder.output_upscaling.3".into(), &[64, 32, 2, 2], 32);
-    let mut heads = vec![("mask_decoder.iou_prediction_head".to_owned(), 4)];
-    heads.extend((0..4).map(|i| (format!("mask_decoder.output_hypernetworks_mlps.{i}"), 32)));
-    for (head, outputs) in heads {
-        module(format!("{head}.layers.0"), &[256, 256], 256);
-        module(format!("{head}.layers.1"), &[256, 256], 256);
-        module(format!("{head}.layers.2"), &[outputs, 256], outputs);
-    }
-    all.push(("prompt_encoder.pe_layer.positional_encoding_gaussian_matrix".into(), vec![2, 128]));
-    all
-}
-
 fn weights_without(missing: &str) -> StateDict {
     let mut weights = StateDict::new();
-    for (name, shape) in official().into_iter().filter(|(name, _)| name != missing) {
+    for (name, shape) in decoder_shapes().into_iter().filter(|(name, _)| name != missing) {
         weights.insert(name, &ArrayD::zeros(shape));
     }
     weights
@@ -78,10 +24,6 @@ fn weights_without(missing: &str) -> StateDict {
 
 fn weights() -> StateDict {
     weights_without("")
-}
-
-fn graph(model: &OnnxModel) -> &GraphProto {
-    model.proto().graph.as_ref().unwrap()
 }
 
 /// `name: 1x256x2x5`, as the file declares it.
@@ -151,9 +93,9 @@ fn no_points_means_no_sparse_tokens() {
 
 #[test]
 fn every_official_parameter_is_required_in_its_official_shape() {
-    assert_eq!(official().len(), 137, "parameters of the published checkpoints, apart from the image encoder's");
+    assert_eq!(decoder_shapes().len(), 137, "parameters of the published checkpoints, apart from the image encoder's");
     let weights = weights();
-    for (name, shape) in official() {
+    for (name, shape) in decoder_shapes() {
         let mut wrong = weights.clone();
         let reshaped: Vec<usize> = std::iter::once(1).chain(shape).collect();
         wrong.insert(name.as_str(), &ArrayD::zeros(reshaped));

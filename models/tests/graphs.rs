@@ -229,8 +229,9 @@ fn the_attention_scale_is_in_the_keys() {
     let (c, dim) = (VIT_CHANNELS, VIT_HEAD);
     let weights = sam_vit_shapes().stand_in();
     let model = sam_vit::image_encoder(&weights, InputSize::square(64)).unwrap();
-    let scope = "image_encoder/blocks.0/attn/qkv";
-    let folded = floats(constants_of(graph(&model), scope, &[c as i64, 3 * c as i64]).next().unwrap());
+    let folded = constant(graph(&model), "image_encoder.blocks.0.attn.qkv.weight");
+    assert_eq!(folded.dims, [c as i64, 3 * c as i64]);
+    let folded = floats(folded);
     let raw = weights.to_f32("image_encoder.blocks.0.attn.qkv.weight").unwrap();
     for row in 0..3 * c {
         let scale = if row / c == 1 { (dim as f32).powf(-0.5) } else { 1.0 };
@@ -241,8 +242,7 @@ fn the_attention_scale_is_in_the_keys() {
     // TinyViT: 4 heads of 4 channels in stage 2, each with its query, key and value together.
     let weights = tiny_vit_shapes().stand_in();
     let model = tiny_vit::image_encoder(&weights, InputSize::square(64)).unwrap();
-    let scope = "image_encoder/layers.2/blocks.0/attn/qkv";
-    let folded = floats(constants_of(graph(&model), scope, &[48]).next().unwrap());
+    let folded = floats(constant(graph(&model), "image_encoder.layers.2.blocks.0.attn.qkv.bias"));
     let raw = weights.to_f32("image_encoder.layers.2.blocks.0.attn.qkv.bias").unwrap();
     for row in 0..48 {
         let scale = if (4..8).contains(&(row % 12)) { 0.5 } else { 1.0 };

@@ -57,10 +57,9 @@ impl SelfAttention {
 
     fn queries_keys_values(self, g: &mut GraphBuilder, p: &Params<'_>, tokens: &Value) -> Result<[Value; 3]> {
         let channels = self.channels();
-        let mut weight = p.get("weight", &[3 * channels, channels])?;
-        let mut bias = p.get("bias", &[3 * channels])?;
-        self.scale_keys(&mut weight);
-        self.scale_keys(&mut bias);
+        let parameter = |name, shape: &[usize]| p.folded(name, shape, shape, |rows| Ok(self.scale_keys(rows)));
+        let weight = parameter("weight", &[3 * channels, channels])?;
+        let bias = parameter("bias", &[3 * channels])?;
         let [groups, length, heads, dim] = [self.groups, self.length, self.heads, self.head_dim].map(|n| n as i64);
         Ok(g.scoped("qkv", |g| {
             let qkv = g.linear(tokens, &weight, Some(&bias));
@@ -74,7 +73,7 @@ impl SelfAttention {
         }))
     }
 
-    fn scale_keys(self, rows: &mut ArrayD<f32>) {
+    fn scale_keys(self, mut rows: ArrayD<f32>) -> ArrayD<f32> {
         let scale = (self.head_dim as f64).sqrt().recip();
         let is_key = |row: usize| match self.order {
             QkvOrder::Heads => row / self.head_dim % 3 == 1,
@@ -85,5 +84,6 @@ impl SelfAttention {
                 row.mapv_inplace(|v| (f64::from(v) * scale) as f32);
             }
         }
+        rows
     }
 }

@@ -138,21 +138,24 @@ fn neck(g: &mut GraphBuilder, p: &Params<'_>, taps: &Taps) -> Result<Value> {
     let wide = EMBEDDING_CHANNELS;
     let pointwise = ConvSpec::default();
     let half = ConvSpec { stride: 2, padding: 1, ..pointwise };
-    let lateral5 = conv(g, &p.sub("lateral5"), &taps.deep, [wide, 320, 1, 1], pointwise)?;
-    let lateral4 = conv(g, &p.sub("lateral4"), &taps.stride16, [wide, 96, 1, 1], pointwise)?;
-    let lateral3 = conv(g, &p.sub("lateral3"), &taps.stride8, [wide, 32, 3, 3], half)?;
+    let layer = |g: &mut GraphBuilder, name: &str, x: &Value, shape: [usize; 4], spec: ConvSpec| {
+        g.scoped(name, |g| conv(g, &p.sub(name), x, shape, spec))
+    };
+    let lateral5 = layer(g, "lateral5", &taps.deep, [wide, 320, 1, 1], pointwise)?;
+    let lateral4 = layer(g, "lateral4", &taps.stride16, [wide, 96, 1, 1], pointwise)?;
+    let lateral3 = layer(g, "lateral3", &taps.stride8, [wide, 32, 3, 3], half)?;
     let x = g.add(&lateral5, &lateral4);
     let x = g.add(&x, &lateral3);
     let mean = g.node("GlobalAveragePool", &[&taps.deep], &[]);
-    let context = conv(g, &p.sub("context"), &mean, [wide, 320, 1, 1], pointwise)?;
+    let context = layer(g, "context", &mean, [wide, 320, 1, 1], pointwise)?;
     let context = g.relu(&context);
     let x = g.add(&x, &context);
-    let x = layer_norm_2d(g, &p.sub("norm1"), &x, wide)?;
+    let x = g.scoped("norm1", |g| layer_norm_2d(g, &p.sub("norm1"), &x, wide))?;
     let spread = ConvSpec { padding: 2, groups: wide, ..pointwise };
-    let y = conv(g, &p.sub("dw"), &x, [wide, 1, 5, 5], spread)?;
-    let y = conv(g, &p.sub("pw1"), &y, [2 * wide, wide, 1, 1], pointwise)?;
+    let y = layer(g, "dw", &x, [wide, 1, 5, 5], spread)?;
+    let y = layer(g, "pw1", &y, [2 * wide, wide, 1, 1], pointwise)?;
     let y = g.relu(&y);
-    let y = conv(g, &p.sub("pw2"), &y, [wide, 2 * wide, 1, 1], pointwise)?;
+    let y = layer(g, "pw2", &y, [wide, 2 * wide, 1, 1], pointwise)?;
     let x = g.add(&x, &y);
-    layer_norm_2d(g, &p.sub("norm2"), &x, wide)
+    g.scoped("norm2", |g| layer_norm_2d(g, &p.sub("norm2"), &x, wide))
 }

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayD, Axis};
 
-use crate::error::Result;
-use crate::onnx::{ConvSpec, GraphBuilder, Value};
+use crate::error::{Error, Result};
+use crate::onnx::{ConvSpec, GraphBuilder, Parameter, Value};
 
 use super::{Grid, Params};
 
@@ -16,8 +16,8 @@ pub(super) const EMBEDDING_CHANNELS: usize = 256;
 
 /// `torch.nn.Linear(inputs, outputs)` on a value whose last dimension is `inputs`.
 pub(super) fn linear(g: &mut GraphBuilder, p: &Params<'_>, x: &Value, inputs: usize, outputs: usize) -> Result<Value> {
-    let weight = p.get("weight", &[outputs, inputs])?;
-    let bias = p.get("bias", &[outputs])?;
+    let weight = p.parameter("weight", &[outputs, inputs])?;
+    let bias = p.parameter("bias", &[outputs])?;
     Ok(g.linear(x, &weight, Some(&bias)))
 }
 
@@ -29,15 +29,15 @@ pub(super) fn layer_norm(
     channels: usize,
     epsilon: f32,
 ) -> Result<Value> {
-    let gamma = p.get("weight", &[channels])?;
-    let beta = p.get("bias", &[channels])?;
+    let gamma = p.parameter("weight", &[channels])?;
+    let beta = p.parameter("bias", &[channels])?;
     Ok(g.layer_norm(x, &gamma, &beta, epsilon))
 }
 
 /// Segment Anything's `LayerNorm2d(channels)` on an NCHW value.
 pub(super) fn layer_norm_2d(g: &mut GraphBuilder, p: &Params<'_>, x: &Value, channels: usize) -> Result<Value> {
-    let gamma = p.get("weight", &[channels])?;
-    let beta = p.get("bias", &[channels])?;
+    let gamma = p.parameter("weight", &[channels])?;
+    let beta = p.parameter("bias", &[channels])?;
     Ok(g.layer_norm_2d(x, &gamma, &beta, SAM_EPSILON))
 }
 
@@ -49,22 +49,28 @@ pub(super) fn conv(
     shape: [usize; 4],
     spec: ConvSpec,
 ) -> Result<Value> {
-    let weight = p.get("weight", &shape)?;
-    let bias = p.get("bias", &shape[..1])?;
+    let weight = p.parameter("weight", &shape)?;
+    let bias = p.parameter("bias", &shape[..1])?;
     Ok(g.conv(x, &weight, Some(&bias), spec))
 }
 
-/// TinyViT's `Conv2d_BN`: convolution `c` without bias and batch norm `bn`, folded into one convolution.
+/// TinyViT's `Conv2d_BN` called `name`: convolution `c` without bias and batch norm `bn`, folded into one convolution.
 pub(super) fn conv_bn(
     g: &mut GraphBuilder,
     p: &Params<'_>,
+    name: &str,
     x: &Value,
     shape: [usize; 4],
     spec: ConvSpec,
 ) -> Result<Value> {
-    let mut weight = p.sub("c").get("weight", &shape)?;
-    let bias = fold_batch_norm(&mut weight, &p.sub("bn"))?;
-    Ok(g.conv(x, &weight, Some(&bias), spec))
+    let (convolution, norm) = (p.sub(name).sub("c"), p.sub(name).sub("bn"));
+    let mut weight = convolution.parameter("weight", &shape)?;
+    let bias = if p.is_folded() {
+        convolution.parameter("bias", &shape[..1])?
+    } else {
+        Parameter { name: convolution.path("bias"), values: fold_batch_norm(&mut weight.values, &norm)? }
+    };
+    Ok(g.scoped(name, |g| g.conv(x, &weight, Some(&bias), spec)))
 }
 
 /// Multiplies `weight` (out first) by the scale of the inference-time batch norm behind it and returns the bias.
@@ -88,13 +94,13 @@ fn fold_batch_norm(weight: &mut ArrayD<f32>, bn: &Params<'_>) -> Result<ArrayD<f
 /// The first convolution is 1x1 and so acts on tokens as a linear layer.
 pub(super) fn neck(g: &mut GraphBuilder, p: &Params<'_>, tokens: &Value, channels: usize, grid: Grid) -> Result<Value> {
     let wide = EMBEDDING_CHANNELS;
-    let project = p.get("0.weight", &[wide, channels, 1, 1])?;
-    let project =
-        project.into_shape_with_order(vec![wide, channels]).map_err(|e| crate::Error::mismatch(e.to_string()))?;
-    let x = g.linear(tokens, &project, None);
-    let x = layer_norm(g, &p.sub("1"), &x, wide, SAM_EPSILON)?;
+    let project = p.folded("0.weight", &[wide, channels, 1, 1], &[wide, channels], |kernel| {
+        kernel.into_shape_with_order(vec![wide, channels]).map_err(|e| Error::mismatch(e.to_string()))
+    })?;
+    let x = g.scoped("0", |g| g.linear(tokens, &project, None));
+    let x = g.scoped("1", |g| layer_norm(g, &p.sub("1"), &x, wide, SAM_EPSILON))?;
     let x = grid.nchw(g, &x, wide);
-    let mix = p.get("2.weight", &[wide, wide, 3, 3])?;
-    let x = g.conv(&x, &mix, None, ConvSpec { padding: 1, ..ConvSpec::default() });
-    layer_norm_2d(g, &p.sub("3"), &x, wide)
+    let mix = p.parameter("2.weight", &[wide, wide, 3, 3])?;
+    let x = g.scoped("2", |g| g.conv(&x, &mix, None, ConvSpec { padding: 1, ..ConvSpec::default() }));
+    g.scoped("3", |g| layer_norm_2d(g, &p.sub("3"), &x, wide))
 }

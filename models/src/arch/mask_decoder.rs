@@ -1,7 +1,7 @@
 //! The mask decoder with its prompt encoder, as one graph: one run answers a batch of prompts on
 //! one image embedding (`PromptEncoder` and `MaskDecoder` of the official Segment Anything code).
 
-use ndarray::{Array, ArrayD};
+use ndarray::Array;
 
 use super::Params;
 use super::layers::{SAM_EPSILON, layer_norm};
@@ -183,13 +183,15 @@ fn double(
     [inputs, outputs]: [usize; 2],
 ) -> Result<Value> {
     let p = p.sub(name);
-    let kernel = p.get("weight", &[inputs, outputs, 2, 2])?;
-    let bias = p.get("bias", &[outputs])?;
-    let weight = Array::from_shape_fn(vec![4 * outputs, inputs], |i| {
-        let (quarter, out) = (i[0] / outputs, i[0] % outputs);
-        kernel[[i[1], out, quarter / 2, quarter % 2]]
-    });
-    let bias: ArrayD<f32> = Array::from_shape_fn(vec![4 * outputs], |i| bias[i[0] % outputs]);
+    let wide = 4 * outputs;
+    let weight = p.folded("weight", &[inputs, outputs, 2, 2], &[wide, inputs], |kernel| {
+        Ok(Array::from_shape_fn(vec![wide, inputs], |i| {
+            let (quarter, out) = (i[0] / outputs, i[0] % outputs);
+            kernel[[i[1], out, quarter / 2, quarter % 2]]
+        }))
+    })?;
+    let bias =
+        p.folded("bias", &[outputs], &[wide], |bias| Ok(Array::from_shape_fn(vec![wide], |i| bias[i[0] % outputs])))?;
     Ok(g.scoped(name, |g| {
         let y = g.linear(x, &weight, Some(&bias));
         g.reshape(&y, &[0, 4 * rows as i64, outputs as i64])

@@ -4,6 +4,7 @@ use ndarray::ArrayD;
 
 use crate::checkpoint::StateDict;
 use crate::error::{Error, Result};
+use crate::onnx::Parameter;
 
 /// The parameters below a dotted prefix of a state dict, as a module of the official code sees them.
 #[derive(Clone)]
@@ -23,7 +24,8 @@ impl<'a> Params<'a> {
         Params { weights: self.weights, prefix: self.path(&name.to_string()) }
     }
 
-    fn path(&self, name: &str) -> String {
+    /// The name of parameter `name` in the state dict.
+    pub fn path(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
@@ -80,5 +82,37 @@ impl<'a> Params<'a> {
             )));
         }
         Ok(values)
+    }
+
+    /// [`get`](Self::get), with the name.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn parameter(&self, name: &str, shape: &[usize]) -> Result<Parameter> {
+        Ok(Parameter { name: self.path(name), values: self.get(name, shape)? })
+    }
+
+    /// Whether batch norms, the scale of attention and the forms of kernels are in the parameters already, see
+    /// [`StateDict::is_folded`].
+    pub fn is_folded(&self) -> bool {
+        self.weights.is_folded()
+    }
+
+    /// Parameter `name` as the graph holds it: made by `fold` from the checkpoint's, of `shape`; a folded state dict
+    /// has the result itself, of shape `folded`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and those of `fold`.
+    pub fn folded(
+        &self,
+        name: &str,
+        shape: &[usize],
+        folded: &[usize],
+        fold: impl FnOnce(ArrayD<f32>) -> Result<ArrayD<f32>>,
+    ) -> Result<Parameter> {
+        if self.is_folded() {
+            return self.parameter(name, folded);
+        }
+        Ok(Parameter { name: self.path(name), values: fold(self.get(name, shape)?)? })
     }
 }

@@ -83,12 +83,16 @@ pub(super) fn add_mask(
     image: &Value,
     (h, w): (usize, usize),
 ) -> Result<Value> {
-    let no_mask = p.get("no_mask_embed.weight", &[1, WIDTH])?;
+    let no_mask = p.parameter("no_mask_embed.weight", &[1, WIDTH])?;
     let down = p.sub("mask_downscaling");
     let quarter = MASK_CHANNELS / 4;
-    let first = flat_kernel(down.get("0.weight", &[quarter, 1, 2, 2])?)?;
-    let second = flat_kernel(down.get("3.weight", &[MASK_CHANNELS, quarter, 2, 2])?)?;
-    let third = flat_kernel(down.get("6.weight", &[WIDTH, MASK_CHANNELS, 1, 1])?)?;
+    let flat = |name, shape: [usize; 4]| {
+        let [outputs, inputs, height, width] = shape;
+        down.folded(name, &shape, &[outputs, inputs * height * width], flat_kernel)
+    };
+    let first = flat("0.weight", [quarter, 1, 2, 2])?;
+    let second = flat("3.weight", [MASK_CHANNELS, quarter, 2, 2])?;
+    let third = flat("6.weight", [WIDTH, MASK_CHANNELS, 1, 1])?;
     let (cells, h, w) = ((h * w) as i64, h as i64, w as i64);
 
     let features = g.scoped("mask_downscaling", |g| -> Result<Value> {
@@ -96,8 +100,8 @@ pub(super) fn add_mask(
         let mut x = g.transpose(&x, &[0, 1, 4, 2, 5, 3, 6]);
         let stages = [(&first, 4 * cells, 0, 1, quarter), (&second, cells, 3, 4, MASK_CHANNELS)];
         for (weight, rows, conv, norm, channels) in stages {
-            let bias = down.get(&format!("{conv}.bias"), &[channels])?;
-            x = g.reshape(&x, &[0, rows, weight.shape()[1] as i64]);
+            let bias = down.parameter(&format!("{conv}.bias"), &[channels])?;
+            x = g.reshape(&x, &[0, rows, weight.values.shape()[1] as i64]);
             x = g.scoped(conv.to_string(), |g| g.linear(&x, weight, Some(&bias)));
             x = g.scoped(norm.to_string(), |g| layer_norm(g, &down.sub(norm), &x, channels, SAM_EPSILON))?;
             x = g.scoped((norm + 1).to_string(), |g| g.gelu(&x));
@@ -106,11 +110,11 @@ pub(super) fn add_mask(
     })?;
 
     // has (W x + b) + (1 - has) n, summed so that only one pass runs over all prompts' tokens.
-    let third_bias = down.get("6.bias", &[WIDTH])?;
+    let third_bias = down.parameter("6.bias", &[WIDTH])?;
     Ok(g.scoped("dense", |g| {
         let one = g.scalar(1.0);
-        let no_mask = g.constant(&no_mask.view());
-        let third_bias = g.constant(&third_bias.view());
+        let no_mask = g.parameter(&no_mask);
+        let third_bias = g.parameter(&third_bias);
         let absent = g.node("Sub", &[&one, has_mask], &[]);
         let without = g.mul(&absent, &no_mask);
         let with = g.mul(has_mask, &third_bias);

@@ -78,9 +78,9 @@ impl Block<'_> {
         let [hidden, _] = p.dims::<2>("mlp.lin1.weight")?;
         let x = g.scoped("norm2", |g| layer_norm(g, &p.sub("norm2"), &tokens, channels, SAM_EPSILON))?;
         let x = g.scoped("mlp", |g| -> Result<Value> {
-            let x = linear(g, &p.sub("mlp.lin1"), &x, channels, hidden)?;
+            let x = g.scoped("lin1", |g| linear(g, &p.sub("mlp.lin1"), &x, channels, hidden))?;
             let x = g.gelu(&x);
-            linear(g, &p.sub("mlp.lin2"), &x, hidden, channels)
+            g.scoped("lin2", |g| linear(g, &p.sub("mlp.lin2"), &x, hidden, channels))
         })?;
         Ok(g.add(&tokens, &x))
     }

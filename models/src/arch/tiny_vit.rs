@@ -72,9 +72,9 @@ fn patch_embed(g: &mut GraphBuilder, p: &Params<'_>, image: &Value) -> Result<(V
     let [half, ..] = p.dims::<4>("0.c.weight")?;
     let [channels, ..] = p.dims::<4>("2.c.weight")?;
     let stride2 = ConvSpec { stride: 2, padding: 1, ..ConvSpec::default() };
-    let x = conv_bn(g, &p.sub("0"), image, [half, 3, 3, 3], stride2)?;
+    let x = conv_bn(g, p, "0", image, [half, 3, 3, 3], stride2)?;
     let x = g.gelu(&x);
-    let x = conv_bn(g, &p.sub("2"), &x, [channels, half, 3, 3], stride2)?;
+    let x = conv_bn(g, p, "2", &x, [channels, half, 3, 3], stride2)?;
     Ok((x, channels))
 }
 
@@ -84,11 +84,11 @@ fn conv_layer(g: &mut GraphBuilder, p: &Params<'_>, mut x: Value, channels: usiz
         let block = p.sub(format!("blocks.{i}"));
         x = g.scoped(format!("blocks.{i}"), |g| -> Result<Value> {
             let [hidden, ..] = block.dims::<4>("conv1.c.weight")?;
-            let y = conv_bn(g, &block.sub("conv1"), &x, [hidden, channels, 1, 1], ConvSpec::default())?;
+            let y = conv_bn(g, &block, "conv1", &x, [hidden, channels, 1, 1], ConvSpec::default())?;
             let y = g.gelu(&y);
-            let y = conv_bn(g, &block.sub("conv2"), &y, [hidden, 1, 3, 3], depthwise(hidden, 1))?;
+            let y = conv_bn(g, &block, "conv2", &y, [hidden, 1, 3, 3], depthwise(hidden, 1))?;
             let y = g.gelu(&y);
-            let y = conv_bn(g, &block.sub("conv3"), &y, [channels, hidden, 1, 1], ConvSpec::default())?;
+            let y = conv_bn(g, &block, "conv3", &y, [channels, hidden, 1, 1], ConvSpec::default())?;
             let sum = g.add(&x, &y);
             Ok(g.gelu(&sum))
         })?;
@@ -112,11 +112,11 @@ fn merge(
     let [out, ..] = p.dims::<4>("conv1.c.weight")?;
     let (stride, grid) = if stage + 2 == STAGES { (1, grid) } else { (2, grid.halved()) };
     let x = g.scoped(format!("layers.{stage}/downsample"), |g| -> Result<Value> {
-        let x = conv_bn(g, &p.sub("conv1"), x, [out, channels, 1, 1], ConvSpec::default())?;
+        let x = conv_bn(g, &p, "conv1", x, [out, channels, 1, 1], ConvSpec::default())?;
         let x = g.gelu(&x);
-        let x = conv_bn(g, &p.sub("conv2"), &x, [out, 1, 3, 3], depthwise(out, stride))?;
+        let x = conv_bn(g, &p, "conv2", &x, [out, 1, 3, 3], depthwise(out, stride))?;
         let x = g.gelu(&x);
-        conv_bn(g, &p.sub("conv3"), &x, [out, out, 1, 1], ConvSpec::default())
+        conv_bn(g, &p, "conv3", &x, [out, out, 1, 1], ConvSpec::default())
     })?;
     Ok((x, out, grid))
 }
@@ -131,11 +131,9 @@ fn transformer_block(
 ) -> Result<Value> {
     let y = g.scoped("attn", |g| attention(g, &p.sub("attn"), &tokens, channels, grid))?;
     let tokens = g.add(&tokens, &y);
-    let tokens = g.scoped("local_conv", |g| -> Result<Value> {
-        let x = grid.nchw(g, &tokens, channels);
-        let x = conv_bn(g, &p.sub("local_conv"), &x, [channels, 1, 3, 3], depthwise(channels, 1))?;
-        Ok(grid.tokens(g, &x, channels))
-    })?;
+    let x = grid.nchw(g, &tokens, channels);
+    let x = conv_bn(g, p, "local_conv", &x, [channels, 1, 3, 3], depthwise(channels, 1))?;
+    let tokens = grid.tokens(g, &x, channels);
     let y = g.scoped("mlp", |g| mlp(g, &p.sub("mlp"), &tokens, channels))?;
     Ok(g.add(&tokens, &y))
 }
@@ -152,7 +150,7 @@ fn attention(g: &mut GraphBuilder, p: &Params<'_>, tokens: &Value, channels: usi
     let windows = Windows::new(grid, side, channels);
     let bias = bias_table(&p.get("attention_biases", &[heads, offsets])?, side);
     let x = windows.partition(g, tokens);
-    let x = layer_norm(g, &p.sub("norm"), &x, channels, TORCH_EPSILON)?;
+    let x = g.scoped("norm", |g| layer_norm(g, &p.sub("norm"), &x, channels, TORCH_EPSILON))?;
     let attention = SelfAttention {
         groups: windows.count(),
         length: side * side,
@@ -181,10 +179,10 @@ fn bias_table(biases: &ArrayD<f32>, side: usize) -> ArrayD<f32> {
 
 fn mlp(g: &mut GraphBuilder, p: &Params<'_>, tokens: &Value, channels: usize) -> Result<Value> {
     let [hidden, _] = p.dims::<2>("fc1.weight")?;
-    let x = layer_norm(g, &p.sub("norm"), tokens, channels, TORCH_EPSILON)?;
-    let x = linear(g, &p.sub("fc1"), &x, channels, hidden)?;
+    let x = g.scoped("norm", |g| layer_norm(g, &p.sub("norm"), tokens, channels, TORCH_EPSILON))?;
+    let x = g.scoped("fc1", |g| linear(g, &p.sub("fc1"), &x, channels, hidden))?;
     let x = g.gelu(&x);
-    linear(g, &p.sub("fc2"), &x, hidden, channels)
+    g.scoped("fc2", |g| linear(g, &p.sub("fc2"), &x, hidden, channels))
 }
 
 /// A 3x3 convolution of each channel by itself.

@@ -104,8 +104,9 @@ fn attention(g: &mut GraphBuilder, p: &Params<'_>, name: &str, width: usize, [q,
     g.scoped(name, |g| {
         let q = g.scoped("q_proj", |g| -> Result<Value> {
             let q_proj = p.sub("q_proj");
-            let weight = q_proj.get("weight", &[width, WIDTH])? * scale;
-            let bias = q_proj.get("bias", &[width])? * scale;
+            let parameter = |name, shape: &[usize]| q_proj.folded(name, shape, shape, |rows| Ok(rows * scale));
+            let weight = parameter("weight", &[width, WIDTH])?;
+            let bias = parameter("bias", &[width])?;
             Ok(g.linear(q, &weight, Some(&bias)))
         })?;
         let k = linear(g, &p, "k_proj", k, [WIDTH, width])?;

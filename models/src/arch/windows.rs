@@ -41,23 +41,27 @@ impl Windows {
         let padded = self.padded();
         let mut x = tokens.clone();
         if padded != self.grid {
-            let nhwc = g.reshape(&x, &[1, h, w, c]);
-            x = g.pad(&nhwc, 4, &[(1, 0, padded.height - self.grid.height), (2, 0, padded.width - self.grid.width)]);
+            x = g.scoped("pad", |g| {
+                let nhwc = g.reshape(&x, &[1, h, w, c]);
+                g.pad(&nhwc, 4, &[(1, 0, padded.height - self.grid.height), (2, 0, padded.width - self.grid.width)])
+            });
         }
-        self.swap(g, &x, [self.rows(), self.side, self.columns(), self.side])
+        g.scoped("partition", |g| self.swap(g, &x, [self.rows(), self.side, self.columns(), self.side]))
     }
 
     /// Undoes [`partition`](Self::partition) and drops the fill.
     pub(super) fn reverse(self, g: &mut GraphBuilder, windows: &Value) -> Value {
-        let x = self.swap(g, windows, [self.rows(), self.columns(), self.side, self.side]);
+        let x = g.scoped("reverse", |g| self.swap(g, windows, [self.rows(), self.columns(), self.side, self.side]));
         let padded = self.padded();
         if padded == self.grid {
             return x;
         }
         let [h, w, c] = [self.grid.height, self.grid.width, self.channels].map(|n| n as i64);
-        let nhwc = g.reshape(&x, &[1, padded.height as i64, padded.width as i64, c]);
-        let kept = g.slices(&nhwc, &[(1, 0, h), (2, 0, w)]);
-        g.reshape(&kept, &[h * w, c])
+        g.scoped("crop", |g| {
+            let nhwc = g.reshape(&x, &[1, padded.height as i64, padded.width as i64, c]);
+            let kept = g.slices(&nhwc, &[(1, 0, h), (2, 0, w)]);
+            g.reshape(&kept, &[h * w, c])
+        })
     }
 
     /// Exchanges the second and third of the four factors `dims` of the cells.

@@ -84,5 +84,8 @@ pub(super) fn network_tensors(weights: &StateDict) -> Result<StateDict> {
             out.insert_stored(name.into(), tensor.clone())?;
         }
     }
+    if weights.is_folded() {
+        out.mark_folded();
+    }
     Ok(out)
 }

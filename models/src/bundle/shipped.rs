@@ -5,6 +5,7 @@ use crate::error::Result;
 
 const MANIFEST: &[u8] = include_bytes!("../../weights/cutout-s/manifest.json");
 const WEIGHTS: &[u8] = include_bytes!("../../weights/cutout-s/weights.safetensors");
+const CALIBRATION: &[u8] = include_bytes!("../../weights/cutout-s/calibration.safetensors");
 
 impl Bundle {
     /// The shipped model, `cutout-s`: always there, without a file or a download.
@@ -14,5 +15,10 @@ impl Bundle {
     /// do.
     pub fn shipped() -> Result<Self> {
         Bundle::from_static(MANIFEST, WEIGHTS)
+    }
+
+    /// What quantising the shipped model needs to know of its values, as a file of `cutout quantize`.
+    pub fn shipped_calibration() -> &'static [u8] {
+        CALIBRATION
     }
 }

@@ -4,6 +4,7 @@
 //! `.safetensors`. The pickle is interpreted by a machine with a closed set of opcodes and a closed set
 //! of names, so that a hostile file can do nothing but fail with an error.
 
+mod int8;
 mod pickle;
 mod rebuild;
 mod refusal;
@@ -13,6 +14,8 @@ mod storage;
 mod tensor;
 mod torch;
 
+pub use int8::ChannelScales;
+pub(crate) use int8::{is_scale, quantized, runs};
 pub use safetensors::write_safetensors;
 pub use state_dict::StateDict;
 pub(crate) use storage::Storage;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use half::f16;
 use safetensors::tensor::Metadata;
 use serde::Serialize;
 
@@ -50,11 +49,12 @@ pub(crate) fn read(file: &Storage) -> Result<StateDict> {
         let storage =
             storage.ok_or_else(|| Error::malformed("reaches outside the file").about_tensor(&shown(&name)))?;
         let (shape, strides) = (info.shape.clone(), row_major(&info.shape));
-        out.insert_stored(name, TensorData { dtype, shape, strides, offset: 0, storage })?;
+        out.insert_stored(name, TensorData { dtype, shape, strides, offset: 0, storage, scales: None })?;
     }
     for (key, value) in header.metadata().iter().flatten() {
         out.insert_metadata(key, value);
     }
+    out.pair_scales()?;
     Ok(out)
 }
 
@@ -120,6 +120,7 @@ pub fn write_safetensors<'a, T: Copy + Into<f32> + 'a>(
     dtype: Dtype,
     path: &Path,
 ) -> Result<()> {
+    check_dtype(dtype)?;
     let mut entries = Vec::new();
     for (name, shape, values) in tensors {
         if shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) != Some(values.len()) {
@@ -128,24 +129,48 @@ pub fn write_safetensors<'a, T: Copy + Into<f32> + 'a>(
         }
         entries.push(Entry { name, dtype, shape, content: values });
     }
-    write(entries, metadata, dtype, path, |values, out| encode(values.iter().map(|v| (*v).into()), dtype, out))
+    write(entries, metadata, path, |values, dtype, out| dtype.encode(values.iter().map(|v| (*v).into()), out))
 }
 
-/// [`StateDict::write_safetensors`].
-pub(crate) fn write_state_dict(weights: &StateDict, dtype: Dtype, path: &Path) -> Result<()> {
-    let mut entries = Vec::new();
-    for name in weights.names() {
-        let Some(tensor) = weights.get(name) else { continue };
-        let dtype = if tensor.dtype().is_float() { dtype } else { tensor.dtype() };
-        entries.push(Entry { name, dtype, shape: tensor.shape(), content: tensor });
+/// Writes a state dict; floating-point tensors as `floats`, or in their own precision where it is `None`.
+pub(crate) fn write_state_dict(weights: &StateDict, floats: Option<Dtype>, path: &Path) -> Result<()> {
+    if let Some(dtype) = floats {
+        check_dtype(dtype)?;
     }
-    write(entries, weights.metadata(), dtype, path, |tensor, out| {
-        if tensor.dtype().is_float() {
-            return encode(tensor.to_f32()?.iter().copied(), dtype, out);
+    let named = |name| weights.get(name).map(|tensor| (name, tensor));
+    let quantized = weights
+        .names()
+        .filter_map(named)
+        .filter_map(|(name, tensor)| Some((scales_of(name), tensor.scales()?.to_tensor(tensor.shape().len()))));
+    let companions: Vec<(String, TensorData)> = quantized.collect();
+    let dtype = |tensor: &TensorData| match (tensor.dtype(), floats) {
+        (own, _) if !own.is_float() => own,
+        (_, Some(dtype)) => dtype,
+        (Dtype::F16, None) => Dtype::F16,
+        _ => Dtype::F32,
+    };
+    let own = weights.names().filter_map(named).map(|(name, tensor)| (name, tensor, dtype(tensor)));
+    let scales = companions.iter().map(|(name, tensor)| (name.as_str(), tensor, Dtype::F32));
+    let entry = |(name, tensor, dtype)| Entry { name, dtype, shape: TensorData::shape(tensor), content: tensor };
+    write(own.chain(scales).map(entry).collect(), weights.metadata(), path, |tensor, dtype, out| {
+        if dtype.is_float() {
+            return dtype.encode(tensor.to_f32()?.iter().copied(), out);
         }
         out.extend_from_slice(&tensor.row_major_bytes()?);
         Ok(())
     })
+}
+
+/// The name of the scales of a quantised tensor.
+pub(crate) fn scales_of(name: &str) -> String {
+    format!("{name}.scale")
+}
+
+fn check_dtype(dtype: Dtype) -> Result<()> {
+    match dtype {
+        Dtype::F32 | Dtype::F16 => Ok(()),
+        _ => Err(Error::mismatch(format!("weights are written as F32 or F16, not {dtype:?}"))),
+    }
 }
 
 struct Entry<'a, C> {
@@ -163,32 +188,12 @@ enum HeaderEntry<'a> {
     Tensor { dtype: &'static str, shape: &'a [usize], data_offsets: [usize; 2] },
 }
 
-/// Appends values in the element type of the file.
-fn encode(values: impl Iterator<Item = f32>, dtype: Dtype, out: &mut Vec<u8>) -> Result<()> {
-    for value in values {
-        if dtype == Dtype::F16 {
-            let half = f16::from_f32(value);
-            if value.is_finite() && half.is_infinite() {
-                return Err(Error::mismatch(format!("{value} is beyond the range of half precision")));
-            }
-            out.extend_from_slice(&half.to_le_bytes());
-        } else {
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-    }
-    Ok(())
-}
-
 fn write<C: Copy>(
     mut entries: Vec<Entry<'_, C>>,
     metadata: &BTreeMap<String, String>,
-    dtype: Dtype,
     path: &Path,
-    content: impl Fn(C, &mut Vec<u8>) -> Result<()>,
+    content: impl Fn(C, Dtype, &mut Vec<u8>) -> Result<()>,
 ) -> Result<()> {
-    if !matches!(dtype, Dtype::F32 | Dtype::F16) {
-        return Err(Error::mismatch(format!("weights are written as F32 or F16, not {dtype:?}")));
-    }
     // Wide elements first, so that each tensor is aligned to its element.
     entries.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(b.name)));
     let mut header = BTreeMap::new();
@@ -216,7 +221,7 @@ fn write<C: Copy>(
     let mut buffer = Vec::new();
     for entry in &entries {
         buffer.clear();
-        content(entry.content, &mut buffer).map_err(|e| e.about_tensor(entry.name))?;
+        content(entry.content, entry.dtype, &mut buffer).map_err(|e| e.about_tensor(entry.name))?;
         file.write_all(&buffer).map_err(failed)?;
     }
     file.flush().map_err(failed)?;

@@ -6,13 +6,19 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 
+use super::int8::ChannelScales;
 use super::refusal::shown;
 use super::storage::Storage;
 use super::tensor::{Dtype, TensorData};
 use super::{safetensors, torch};
 use crate::error::{Error, Result};
 
+/// Key of the metadata that says that weights are folded.
+const FOLDED: &str = "folded";
+
 /// Named tensors of a model, under the names of the official state dict.
+///
+/// A quantised tensor is one tensor with its scales, though a file has two.
 ///
 /// Cheap to clone: tensors share their storage, which for files is a read-only memory map.
 #[derive(Clone, Default)]
@@ -91,6 +97,23 @@ impl StateDict {
         Ok(())
     }
 
+    /// Gives each quantised tensor its scales, which come as tensors of their own.
+    ///
+    /// # Errors
+    /// `Malformed` if scales do not fit their tensor or are not finite and above zero.
+    pub(super) fn pair_scales(&mut self) -> Result<()> {
+        let quantized = self.tensors.iter().filter(|(_, tensor)| tensor.dtype == Dtype::I8);
+        let names: Vec<String> = quantized.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(companion) = self.tensors.remove(&safetensors::scales_of(&name)) else { continue };
+            if let Some(tensor) = self.tensors.get_mut(&name) {
+                let scales = ChannelScales::of_tensor(&companion, &tensor.shape);
+                tensor.scales = Some(scales.map_err(|e| e.about_tensor(&shown(&name)))?);
+            }
+        }
+        Ok(())
+    }
+
     /// Names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -131,6 +154,18 @@ impl StateDict {
         self.metadata.insert(key.into(), value.into());
     }
 
+    /// Whether the tensors are the constants of the graphs instead of those of the official code: batch norms are part
+    /// of the convolutions before them, the scale of attention is in its projections, and kernels that are applied as
+    /// matrices are `[outputs, inputs]`. The metadata `folded` says so.
+    pub fn is_folded(&self) -> bool {
+        self.metadata.contains_key(FOLDED)
+    }
+
+    /// Says that the tensors are folded.
+    pub(crate) fn mark_folded(&mut self) {
+        self.insert_metadata(FOLDED, "1");
+    }
+
     /// Gives the memory of tensors in mapped files back to the system: they are read from the file again when they are next used.
     pub fn release(&self) {
         self.tensors.values().for_each(|tensor| tensor.storage.release());
@@ -146,7 +181,7 @@ impl StateDict {
     }
 
     /// Writes a `.safetensors` file with the metadata and all tensors: floating-point ones as `dtype`,
-    /// the others as they are. Equal contents give equal bytes.
+    /// the others as they are, and beside quantised ones their scales. Equal contents give equal bytes.
     ///
     /// The file appears under `path` when it is complete, or not at all.
     ///
@@ -154,7 +189,15 @@ impl StateDict {
     /// `Mismatch` if `dtype` is neither `F32` nor `F16` or a finite value is beyond its range, `Io` if
     /// the file cannot be written.
     pub fn write_safetensors(&self, dtype: Dtype, path: impl AsRef<Path>) -> Result<()> {
-        safetensors::write_state_dict(self, dtype, path.as_ref())
+        safetensors::write_state_dict(self, Some(dtype), path.as_ref())
+    }
+
+    /// [`write_safetensors`](Self::write_safetensors) with every tensor in its own precision.
+    ///
+    /// # Errors
+    /// `Io` if the file cannot be written.
+    pub(crate) fn write_as_stored(&self, path: &Path) -> Result<()> {
+        safetensors::write_state_dict(self, None, path)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use half::{bf16, f16};
 use ndarray::ArrayD;
 
+use super::int8::ChannelScales;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 
@@ -56,6 +57,25 @@ impl Dtype {
         matches!(self, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::Bf16)
     }
 
+    /// Appends values as little-endian elements of half precision, or else single.
+    ///
+    /// # Errors
+    /// `Mismatch` if a finite value is beyond the range of half precision.
+    pub(super) fn encode(self, values: impl Iterator<Item = f32>, out: &mut Vec<u8>) -> Result<()> {
+        for value in values {
+            if self == Dtype::F16 {
+                let half = f16::from_f32(value);
+                if value.is_finite() && half.is_infinite() {
+                    return Err(Error::mismatch(format!("{value} is beyond the range of half precision")));
+                }
+                out.extend_from_slice(&half.to_le_bytes());
+            } else {
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
     /// Little-endian elements as float32, rounded to nearest where float32 is narrower.
     fn decode(self, bytes: &[u8]) -> Vec<f32> {
         fn map<const N: usize>(bytes: &[u8], one: impl Fn([u8; N]) -> f32) -> Vec<f32> {
@@ -75,7 +95,7 @@ impl Dtype {
     }
 }
 
-/// One stored tensor: element type, shape, strides (in elements) and storage.
+/// One stored tensor: element type, shape, strides (in elements) and storage, and what 8-bit numbers stand for.
 #[derive(Clone)]
 pub struct TensorData {
     pub(crate) dtype: Dtype,
@@ -84,6 +104,8 @@ pub struct TensorData {
     /// First element, in elements from the start of the storage.
     pub(crate) offset: usize,
     pub(crate) storage: Storage,
+    /// Of a quantised tensor, which is `I8`.
+    pub(crate) scales: Option<ChannelScales>,
 }
 
 impl TensorData {
@@ -100,9 +122,17 @@ impl TensorData {
     /// A float32 tensor held in memory.
     pub(crate) fn from_f32(values: &ArrayD<f32>) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let shape = values.shape().to_vec();
-        let strides = row_major(&shape);
-        TensorData { dtype: Dtype::F32, shape, strides, offset: 0, storage: Storage::from_vec(bytes) }
+        TensorData::of_bytes(Dtype::F32, values.shape().to_vec(), bytes)
+    }
+
+    /// A half-precision tensor held in memory; values are rounded to nearest.
+    ///
+    /// # Errors
+    /// `Mismatch` if a finite value is beyond the range of half precision.
+    pub(crate) fn from_f32_as_f16(values: &ArrayD<f32>) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(values.len() * Dtype::F16.size());
+        Dtype::F16.encode(values.iter().copied(), &mut bytes)?;
+        Ok(TensorData::of_bytes(Dtype::F16, values.shape().to_vec(), bytes))
     }
 
     /// Number of elements; `usize::MAX` where it overflows.
@@ -182,7 +212,11 @@ impl TensorData {
 
     /// The values as row-major float32.
     pub(crate) fn to_f32(&self) -> Result<ArrayD<f32>> {
-        let values = self.dtype.decode(&self.row_major_bytes()?);
+        let bytes = self.row_major_bytes()?;
+        let values = match &self.scales {
+            Some(scales) => self.dequantized(&bytes, scales)?,
+            None => self.dtype.decode(&bytes),
+        };
         ArrayD::from_shape_vec(self.shape.clone(), values).map_err(|e| Error::malformed(e.to_string()))
     }
 }
@@ -220,7 +254,7 @@ mod tests {
     fn f32s(values: &[f32], shape: &[usize], strides: &[usize], offset: usize) -> TensorData {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let (shape, strides) = (shape.to_vec(), strides.to_vec());
-        TensorData { dtype: Dtype::F32, shape, strides, offset, storage: Storage::from_vec(bytes) }
+        TensorData { dtype: Dtype::F32, shape, strides, offset, storage: Storage::from_vec(bytes), scales: None }
     }
 
     #[test]

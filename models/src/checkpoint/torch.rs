@@ -208,7 +208,7 @@ impl<'a> Archive<'a> {
             ))
         })?;
         let (shape, strides) = (tensor.shape.clone(), tensor.strides.clone());
-        Ok(TensorData { dtype: of.dtype, shape, strides, offset: tensor.offset, storage })
+        Ok(TensorData { dtype: of.dtype, shape, strides, offset: tensor.offset, storage, scales: None })
     }
 }
 

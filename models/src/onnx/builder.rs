@@ -3,6 +3,7 @@
 use ndarray::{ArrayD, ArrayViewD};
 
 use super::OnnxModel;
+use super::names::Names;
 use super::proto::*;
 
 /// Operator set that every emitted graph declares. 17 is the first with `LayerNormalization`.
@@ -66,19 +67,33 @@ impl Default for ConvSpec {
     }
 }
 
+/// A parameter of a network, under its name in the checkpoint.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name, which becomes its constant's.
+    pub name: String,
+    /// Its values.
+    pub values: ArrayD<f32>,
+}
+
 /// An ONNX graph under construction.
 ///
-/// Node names follow a scope path (`image_encoder/layers.1/attn`), so that a profile of the
-/// running model can be read against the official code.
+/// Nodes, and constants that are computed, are called by scope path and kind
+/// (`image_encoder/layers.1/attn/qkv/MatMul`), so that a profile of the running model can be read against the
+/// official code; the second of a kind in a scope gets `.1`, and so on. Constants that are parameters bear the
+/// parameters' names (`image_encoder.layers.1.attn.qkv.weight`). So names are those of the network, whatever the
+/// input size, where nodes that only some sizes need have scopes of their own.
 pub struct GraphBuilder {
     graph: GraphProto,
     scope: Vec<String>,
+    names: Names,
 }
 
 impl GraphBuilder {
     /// An empty graph.
     pub fn new(name: &str) -> Self {
-        GraphBuilder { graph: GraphProto { name: name.into(), ..Default::default() }, scope: Vec::new() }
+        let graph = GraphProto { name: name.into(), ..Default::default() };
+        GraphBuilder { graph, scope: Vec::new(), names: Names::default() }
     }
 
     /// Runs `build` with `name` appended to the scope path.
@@ -89,36 +104,44 @@ impl GraphBuilder {
         out
     }
 
-    fn fresh(&self, what: &str) -> String {
-        let n = self.graph.node.len() + self.graph.initializer.len();
-        let mut path = self.scope.join("/");
-        if !path.is_empty() {
-            path.push('/');
-        }
-        format!("{path}{what}.{n}")
+    fn fresh(&mut self, what: &str) -> String {
+        let path = self.scope.iter().map(String::as_str).chain([what]).collect::<Vec<_>>().join("/");
+        self.names.give(path)
     }
 
     /// Declares a float32 input.
     pub fn input(&mut self, name: &str, shape: &[Dim]) -> Value {
-        self.graph.input.push(value_info(name, shape));
-        Value(name.into())
+        let name = self.names.give(name.into());
+        self.graph.input.push(value_info(&name, shape));
+        Value(name)
     }
 
     /// Declares `value` an output called `name`.
     pub fn output(&mut self, name: &str, value: &Value, shape: &[Dim]) {
+        let name = self.names.give(name.into());
+        self.graph.output.push(value_info(&name, shape));
         self.graph.node.push(NodeProto {
             input: vec![value.0.clone()],
-            output: vec![name.into()],
-            name: name.into(),
+            output: vec![name.clone()],
+            name,
             op_type: "Identity".into(),
             attribute: Vec::new(),
         });
-        self.graph.output.push(value_info(name, shape));
     }
 
     /// A float32 constant.
     pub fn constant(&mut self, data: &ArrayViewD<'_, f32>) -> Value {
         let name = self.fresh("const");
+        self.named_constant(name, data)
+    }
+
+    /// A parameter as a constant of its name.
+    pub fn parameter(&mut self, parameter: &Parameter) -> Value {
+        let name = self.names.give(parameter.name.clone());
+        self.named_constant(name, &parameter.values.view())
+    }
+
+    fn named_constant(&mut self, name: String, data: &ArrayViewD<'_, f32>) -> Value {
         self.graph.initializer.push(TensorProto::of_f32(name.clone(), data));
         Value(name)
     }
@@ -179,13 +202,13 @@ impl GraphBuilder {
     }
 
     /// `x W^T + b`, as `torch.nn.Linear` with `weight` (out, in).
-    pub fn linear(&mut self, x: &Value, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Value {
-        let transposed = weight.view().reversed_axes();
-        let w = self.constant(&transposed);
+    pub fn linear(&mut self, x: &Value, weight: &Parameter, bias: Option<&Parameter>) -> Value {
+        let name = self.names.give(weight.name.clone());
+        let w = self.named_constant(name, &weight.values.view().reversed_axes());
         let y = self.matmul(x, &w);
         match bias {
             Some(b) => {
-                let b = self.constant(&b.view());
+                let b = self.parameter(b);
                 self.add(&y, &b)
             }
             None => y,
@@ -193,10 +216,10 @@ impl GraphBuilder {
     }
 
     /// Two-dimensional convolution of an NCHW value with `weight` (out, in / groups, kh, kw).
-    pub fn conv(&mut self, x: &Value, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>, spec: ConvSpec) -> Value {
-        let kernel = [weight.shape()[2] as i64, weight.shape()[3] as i64];
-        let w = self.constant(&weight.view());
-        let b = bias.map(|b| self.constant(&b.view()));
+    pub fn conv(&mut self, x: &Value, weight: &Parameter, bias: Option<&Parameter>, spec: ConvSpec) -> Value {
+        let kernel = [2, 3].map(|axis| weight.values.shape()[axis] as i64);
+        let w = self.parameter(weight);
+        let b = bias.map(|b| self.parameter(b));
         let mut inputs = vec![x, &w];
         inputs.extend(b.as_ref());
         let [s, p, d] = [spec.stride, spec.padding, spec.dilation].map(|v| v as i64);
@@ -214,9 +237,9 @@ impl GraphBuilder {
     }
 
     /// Transposed convolution with kernel 2 and stride 2; `weight` is (in, out, 2, 2).
-    pub fn conv_transpose_2x2(&mut self, x: &Value, weight: &ArrayD<f32>, bias: &ArrayD<f32>) -> Value {
-        let w = self.constant(&weight.view());
-        let b = self.constant(&bias.view());
+    pub fn conv_transpose_2x2(&mut self, x: &Value, weight: &Parameter, bias: &Parameter) -> Value {
+        let w = self.parameter(weight);
+        let b = self.parameter(bias);
         self.node(
             "ConvTranspose",
             &[x, &w, &b],
@@ -225,14 +248,14 @@ impl GraphBuilder {
     }
 
     /// Layer normalisation over the last dimension.
-    pub fn layer_norm(&mut self, x: &Value, gamma: &ArrayD<f32>, beta: &ArrayD<f32>, epsilon: f32) -> Value {
-        let g = self.constant(&gamma.view());
-        let b = self.constant(&beta.view());
+    pub fn layer_norm(&mut self, x: &Value, gamma: &Parameter, beta: &Parameter, epsilon: f32) -> Value {
+        let g = self.parameter(gamma);
+        let b = self.parameter(beta);
         self.node("LayerNormalization", &[x, &g, &b], &[("axis", Attr::Int(-1)), ("epsilon", Attr::Float(epsilon))])
     }
 
     /// Layer normalisation over the channels of an NCHW value (`LayerNorm2d` of Segment Anything).
-    pub fn layer_norm_2d(&mut self, x: &Value, gamma: &ArrayD<f32>, beta: &ArrayD<f32>, epsilon: f32) -> Value {
+    pub fn layer_norm_2d(&mut self, x: &Value, gamma: &Parameter, beta: &Parameter, epsilon: f32) -> Value {
         let nhwc = self.transpose(x, &[0, 2, 3, 1]);
         let y = self.layer_norm(&nhwc, gamma, beta, epsilon);
         self.transpose(&y, &[0, 3, 1, 2])
@@ -329,7 +352,7 @@ impl GraphBuilder {
     }
 }
 
-fn attribute(name: &str, value: &Attr<'_>) -> AttributeProto {
+pub(super) fn attribute(name: &str, value: &Attr<'_>) -> AttributeProto {
     let mut out = AttributeProto { name: name.into(), ..Default::default() };
     match value {
         Attr::Int(v) => (out.i, out.r#type) = (Some(*v), AttributeProto::INT),
@@ -340,7 +363,7 @@ fn attribute(name: &str, value: &Attr<'_>) -> AttributeProto {
     out
 }
 
-fn value_info(name: &str, shape: &[Dim]) -> ValueInfoProto {
+pub(crate) fn value_info(name: &str, shape: &[Dim]) -> ValueInfoProto {
     let dim = shape
         .iter()
         .map(|d| DimensionProto {

@@ -65,13 +65,13 @@ fn move_weights(graph: &GraphProto, location: &str, data: &Path) -> io::Result<G
             dims: tensor.dims.clone(),
             data_type: tensor.data_type,
             name: tensor.name.clone(),
-            raw_data: Vec::new(),
             external_data: vec![
                 entry("location", location.into()),
                 entry("offset", offset.to_string()),
                 entry("length", length.to_string()),
             ],
             data_location: Some(TensorProto::EXTERNAL),
+            ..Default::default()
         });
     }
     file.flush()?;

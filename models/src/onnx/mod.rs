@@ -1,11 +1,17 @@
-//! ONNX files: the schema, a graph builder, and writing to disk.
+//! ONNX files: the schema, a graph builder, quantised graphs, reading and writing.
 
 mod builder;
 mod external;
+mod fold;
+mod foreign;
+mod names;
 pub mod proto;
+mod qdq;
+mod read;
 mod tensor;
 
-pub use builder::{Attr, ConvSpec, Dim, GraphBuilder, OPSET, Value};
+pub(crate) use builder::value_info;
+pub use builder::{Attr, ConvSpec, Dim, GraphBuilder, OPSET, Parameter, Value};
 use prost::Message;
 use std::path::Path;
 
@@ -22,8 +28,9 @@ impl OnnxModel {
         OnnxModel { proto }
     }
 
-    /// Adds a key-value pair to the model's metadata.
+    /// Adds a key-value pair to the model's metadata, or replaces the one of that key.
     pub fn with_metadata(mut self, key: &str, value: &str) -> Self {
+        self.proto.metadata_props.retain(|pair| pair.key != key);
         self.proto.metadata_props.push(proto::StringStringEntryProto { key: key.into(), value: value.into() });
         self
     }

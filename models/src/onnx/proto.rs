@@ -1,7 +1,7 @@
-//! The part of the ONNX protobuf schema that Cutout writes.
+//! The part of the ONNX protobuf schema that Cutout reads and writes.
 //!
-//! Field numbers follow `onnx/onnx.proto` of the ONNX project (IR version 8). Only the messages and
-//! fields that the graph builders emit are here; unknown fields are ignored when a file is read.
+//! Field numbers follow `onnx/onnx.proto` of the ONNX project (IR version 8). Decoding ignores fields that are not here;
+//! [`OnnxModel::read`](super::OnnxModel::read) refuses files that have such of account.
 
 use prost::{Message, Oneof};
 
@@ -105,6 +105,12 @@ pub struct AttributeProto {
     /// Value, where the type is [`AttributeProto::STRING`].
     #[prost(bytes = "vec", optional, tag = "4")]
     pub s: Option<Vec<u8>>,
+    /// Value, where the type is [`AttributeProto::TENSOR`].
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<TensorProto>,
+    /// Values, where the type is [`AttributeProto::FLOATS`].
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
     /// Values, where the type is [`AttributeProto::INTS`].
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
@@ -120,6 +126,10 @@ impl AttributeProto {
     pub const INT: i32 = 2;
     /// `type` of a string attribute.
     pub const STRING: i32 = 3;
+    /// `type` of a tensor attribute.
+    pub const TENSOR: i32 = 4;
+    /// `type` of a float-list attribute.
+    pub const FLOATS: i32 = 6;
     /// `type` of an integer-list attribute.
     pub const INTS: i32 = 7;
 }
@@ -133,12 +143,24 @@ pub struct TensorProto {
     /// Element type, see [`TensorProto::FLOAT`] and its siblings.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Elements of type float32 in a file of another program; empty once it is read, as its siblings are.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// Elements of type int32, and of shorter ones.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// Elements of type int64.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Name.
     #[prost(string, tag = "8")]
     pub name: String,
     /// Elements, little-endian, row-major.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// Elements of type float64.
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
     /// Where the elements are when they are kept beside the model: keys `location`, `offset`, `length`.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
@@ -150,8 +172,16 @@ pub struct TensorProto {
 impl TensorProto {
     /// Element type float32.
     pub const FLOAT: i32 = 1;
+    /// Element type uint8.
+    pub const UINT8: i32 = 2;
+    /// Element type int8.
+    pub const INT8: i32 = 3;
+    /// Element type int32.
+    pub const INT32: i32 = 6;
     /// Element type int64.
     pub const INT64: i32 = 7;
+    /// Element type float64.
+    pub const DOUBLE: i32 = 11;
     /// `data_location` of elements kept beside the model.
     pub const EXTERNAL: i32 = 1;
 }

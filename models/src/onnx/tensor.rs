@@ -1,12 +1,13 @@
 //! Constants of a graph.
 
-use ndarray::{ArrayViewD, Ix2};
+use ndarray::{ArrayD, ArrayViewD, Ix2};
 
 use super::proto::TensorProto;
+use crate::error::{Error, Result};
 
 impl TensorProto {
     /// A float32 constant.
-    pub(super) fn of_f32(name: String, data: &ArrayViewD<'_, f32>) -> Self {
+    pub(crate) fn of_f32(name: String, data: &ArrayViewD<'_, f32>) -> Self {
         let dims = data.shape().iter().map(|&d| d as i64).collect();
         TensorProto { dims, data_type: Self::FLOAT, name, raw_data: row_major(data), ..Default::default() }
     }
@@ -15,6 +16,30 @@ impl TensorProto {
     pub(super) fn of_i64(name: String, data: &[i64]) -> Self {
         let raw_data = data.iter().flat_map(|v| v.to_le_bytes()).collect();
         TensorProto { dims: vec![data.len() as i64], data_type: Self::INT64, name, raw_data, ..Default::default() }
+    }
+
+    /// The shape.
+    ///
+    /// # Errors
+    /// `Malformed` if a dimension is negative.
+    pub(crate) fn shape(&self) -> Result<Vec<usize>> {
+        let shape: Option<Vec<usize>> = self.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        shape.ok_or_else(|| Error::malformed(format!("constant '{}' has shape {:?}", self.name, self.dims)))
+    }
+
+    /// The values of a float32 constant.
+    ///
+    /// # Errors
+    /// `Mismatch` if it is of another element type, `Malformed` if its elements do not fit its shape.
+    pub(crate) fn to_f32(&self) -> Result<ArrayD<f32>> {
+        if self.data_type != Self::FLOAT {
+            return Err(Error::mismatch(format!("constant '{}' is no float32", self.name)));
+        }
+        let (numbers, rest) = self.raw_data.as_chunks();
+        let values = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        ArrayD::from_shape_vec(self.shape()?, values).ok().filter(|_| rest.is_empty()).ok_or_else(|| {
+            Error::malformed(format!("constant '{}' has {} bytes for {:?}", self.name, self.raw_data.len(), self.dims))
+        })
     }
 }
 
