@@ -3,7 +3,7 @@
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 
-use crate::engine::{Inputs, Layer, LevelImage, Network, Operators, Precision, Tensor, Threads};
+use crate::engine::{InF32, Inputs, Layer, LevelImage, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 
 const NAME: &str = "image encoder";
@@ -22,7 +22,8 @@ impl ImageEncoder {
         (operators, precision): (Operators, Precision),
         threads: &Threads,
     ) -> Result<Self> {
-        let inputs = Inputs { levels: Some((INPUT, bundle.normalization())), ..Inputs::default() };
+        let in_f32 = InF32::Nodes(&bundle.manifest().f16_arithmetic_excluded);
+        let inputs = Inputs { levels: Some((INPUT, bundle.normalization())), in_f32, ..Inputs::default() };
         let network = match bundle.compiled() {
             Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
             None => Network::load(NAME, bundle.image_encoder_onnx(input)?, inputs, operators, precision, threads)?,
@@ -37,6 +38,11 @@ impl ImageEncoder {
     /// Whether tract runs it.
     pub(crate) fn is_tract(&self) -> bool {
         self.network.is_tract()
+    }
+
+    /// The precision of most of its arithmetic.
+    pub(crate) fn precision(&self) -> Result<Precision> {
+        self.network.precision()
     }
 
     /// Whether the image may come as levels.

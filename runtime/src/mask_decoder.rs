@@ -10,7 +10,7 @@ use cutout_models::onnx::Dim;
 use rayon::prelude::*;
 
 use crate::embedding::ImageEmbedding;
-use crate::engine::{Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
+use crate::engine::{InF32, Inputs, Layer, Network, Operators, Precision, Tensor, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{LowResLogits, ModelPrompt};
 
@@ -52,7 +52,8 @@ impl MaskDecoder {
         let grid = (input.height / 16, input.width / 16);
         let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Symbol("num_points"), embedding: grid };
         let early = &["image_embeddings", "high_res_s0", "high_res_s1"];
-        let inputs = Inputs { early, fixed: &["has_mask_input"], levels: None };
+        // Calibration looks at what pictures do in the encoder; the decoder's range nobody has measured.
+        let inputs = Inputs { early, fixed: &["has_mask_input"], in_f32: InF32::All, ..Inputs::default() };
         let network = match bundle.compiled() {
             Some(model) => Network::open(NAME, model, input, inputs, (operators, precision), threads)?,
             None => Network::load(NAME, bundle.mask_decoder_onnx(shape)?, inputs, operators, precision, threads)?,

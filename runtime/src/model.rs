@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cutout_kernels::linear::peak_macs_per_second;
+use cutout_kernels::{linear, linear_u8};
 use cutout_models::arch::InputSize;
 use cutout_models::compiled::CompiledWriter;
 use cutout_models::{Bundle, Normalization};
@@ -64,13 +64,17 @@ impl Model {
     ///
     /// # Errors
     /// `ModelMismatch` if the weights do not fit the architecture, the input size is one that it cannot take, or a compiled model was
-    /// not made for that input size or for what runs the networks; `Engine` if a network cannot be prepared, or tract is asked for
+    /// not made for that input size or for what runs the networks, or int8 is asked for; `Engine` if a network cannot be prepared, or tract is asked for
     /// anything but f32.
     pub fn load(bundle: Bundle, options: ModelOptions) -> Result<Self> {
         if options.operators == Operators::Tract && options.precision != Precision::F32 {
             let what =
                 format!("tract computes in f32, not in {}: choose that, or our own operators", options.precision);
             return Err(Error::new(ErrorKind::Engine, what));
+        }
+        if options.precision == Precision::Int8 {
+            let what = "int8 is what a model is, not what floats are kept in: load a quantised model";
+            return Err(Error::new(ErrorKind::ModelMismatch, what));
         }
         let input = options.input.unwrap_or_else(|| InputShape::of_bundle(&bundle));
         input.largest().multiple_of(bundle.architecture().size_multiple())?;
@@ -197,23 +201,24 @@ impl Model {
         Ok(if self.stages(size)?.image_encoder.is_tract() { Operators::Tract } else { self.inner.operators })
     }
 
-    /// The precision in which the image encoder really runs at an input size: what was asked for, or what the processor and tract
-    /// can.
+    /// The precision in which the image encoder really does most of its arithmetic at an input size: what was asked for, or what the
+    /// model, the processor and tract can.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn encoder_precision(&self, size: InputSize) -> Result<Precision> {
-        Ok(match self.encoder_operators(size)? {
-            Operators::Own(level) => self.inner.precision.at(level),
-            Operators::Tract => Precision::F32,
-        })
+        self.stages(size)?.image_encoder.precision()
     }
 
-    /// Multiply-accumulates per second of products that stay in the first-level cache, on as many threads as the model has; `None` where
-    /// tract was asked for. What the encoder's rate can be compared with.
-    pub fn peak_macs_per_second(&self) -> Option<f64> {
+    /// Multiply-accumulates per second of products that stay in the first-level cache, on as many threads as the model has, in f32 or in
+    /// integers; `None` where tract was asked for. What the encoder's rate can be compared with.
+    pub fn peak_macs_per_second(&self, precision: Precision) -> Option<f64> {
+        let peak = match precision {
+            Precision::Int8 => linear_u8::peak_macs_per_second,
+            Precision::F32 | Precision::F16 | Precision::F16Arithmetic => linear::peak_macs_per_second,
+        };
         match self.inner.operators {
-            Operators::Own(level) => Some(self.threads().install(|| peak_macs_per_second(level))),
+            Operators::Own(level) => Some(self.threads().install(|| peak(level))),
             Operators::Tract => None,
         }
     }

@@ -5,15 +5,23 @@
 //! Integers are exact at every level. No value depends on the number of threads.
 
 pub mod activation;
+pub mod add_u8;
 mod aligned;
 pub mod attention;
+pub mod attention_u8;
 pub mod convolution;
 pub mod depthwise;
+pub mod depthwise_u8;
+mod grid;
 mod lanes;
 pub mod layer_norm;
+pub mod layer_norm_u8;
 pub mod linear;
+pub mod linear_u8;
+pub mod mean_u8;
 pub mod normalize;
 pub mod pixels;
+pub mod requantize;
 pub mod resize;
 mod shared;
 mod simd;

@@ -1,11 +1,11 @@
 //! Networks of compiled models: what is stored of one, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use cutout_kernels::linear;
-use cutout_kernels::{Bytes, Shared, SimdLevel, depthwise};
+use cutout_kernels::{Bytes, Shared, SimdLevel, depthwise, depthwise_u8, linear_u8};
 use cutout_models::arch::InputSize;
 use cutout_models::compiled::{CompiledModel, CompiledWriter, Part};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,14 @@ struct Stored {
     constants: BTreeMap<String, StoredConstant>,
     linear: Vec<StoredLinear>,
     depthwise: Vec<StoredDepthwise>,
+    /// Of integers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    linear_u8: Vec<StoredIntegers>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    depthwise_u8: Vec<StoredIntegers>,
+    /// Weights that are not multiplied in f16.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    in_f32: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +43,7 @@ struct StoredConstant {
 enum Numbers {
     F32(Part),
     Ints(Vec<i64>),
+    I8(Part),
     /// They are among the packed weights.
     Packed,
 }
@@ -57,6 +66,14 @@ struct StoredDepthwise {
     biases: Part,
 }
 
+/// Outputs and inputs of a linear map, channels and kernel of a depthwise convolution.
+#[derive(Serialize, Deserialize)]
+struct StoredIntegers {
+    weight: String,
+    shape: [usize; 2],
+    panels: Part,
+}
+
 impl Own {
     /// Adds the network to a file.
     ///
@@ -69,6 +86,7 @@ impl Own {
             let values = match constant {
                 Constant::F32(values) => Numbers::F32(file.add(&numbers(values))?),
                 Constant::Ints(values) => Numbers::Ints(values.clone()),
+                Constant::I8(values) => Numbers::I8(file.add(bytemuck::cast_slice(values))?),
                 Constant::Packed => Numbers::Packed,
             };
             constants.insert(name.clone(), StoredConstant { shape: shape.clone(), values });
@@ -92,8 +110,18 @@ impl Own {
                 biases: file.add(&numbers(biases))?,
             });
         }
+        let mut integers = |weight: &str, shape, bytes: &[u8]| {
+            Ok::<_, Error>(StoredIntegers { weight: weight.to_owned(), shape, panels: file.add(bytes)? })
+        };
+        let of_linear = packs.linear_u8.iter().map(|(name, w)| integers(name, [w.outputs(), w.inputs()], w.as_bytes()));
+        let linear_u8 = of_linear.collect::<Result<_>>()?;
+        let spread = packs.depthwise_u8.iter();
+        let depthwise_u8 = spread.map(|(name, w)| integers(name, [w.channels(), w.kernel()], w.as_bytes()));
+        let depthwise_u8 = depthwise_u8.collect::<Result<_>>()?;
         drop(packs);
-        let stored = Stored { graph: self.graph.clone(), constants, linear, depthwise };
+        let in_f32 = self.store.in_f32().clone();
+        let stored =
+            Stored { graph: self.graph.clone(), constants, linear, depthwise, linear_u8, depthwise_u8, in_f32 };
         let text = serde_json::to_vec(&stored)
             .map_err(|e| Error::new(ErrorKind::Engine, format!("cannot write the {name}")).with_source(e))?;
         Ok(file.add_network(name, input, &text)?)
@@ -133,6 +161,12 @@ impl Own {
                     let count = values.len();
                     (Constant::Ints(values), Some(count))
                 }
+                Numbers::I8(part) => {
+                    let (bytes, range) = bytes(part).ok_or_else(outside)?;
+                    let values = Shared::<i8>::from_bytes(bytes, range).ok_or_else(outside)?;
+                    let count = values.len();
+                    (Constant::I8(values), Some(count))
+                }
                 Numbers::Packed => (Constant::Packed, elements),
             };
             if count.is_none() || count != elements {
@@ -143,7 +177,8 @@ impl Own {
         let mut packs = Packs::default();
         for StoredLinear { weight, outputs, inputs, panels } in stored.linear {
             let (bytes, range) = bytes(panels).ok_or_else(outside)?;
-            let weights = linear::Weights::from_bytes(level, (outputs, inputs), precision.storage(), bytes, range);
+            let storage = Store::storage_of(&weight, precision.storage(), &stored.in_f32);
+            let weights = linear::Weights::from_bytes(level, (outputs, inputs), storage, bytes, range);
             packs.linear.insert(weight, weights.ok_or_else(outside)?);
         }
         for StoredDepthwise { weight, bias, channels, kernel, taps, biases } in stored.depthwise {
@@ -151,8 +186,18 @@ impl Own {
             let weights = depthwise::Weights::from_parts(level, channels, kernel, taps, biases);
             packs.depthwise.insert((weight, bias), Arc::new(weights.ok_or_else(outside)?));
         }
-        Own::of(stored.graph, Store::new(constants, packs, precision.storage()), inputs, level)
-            .map_err(|why| damaged(&why))
+        for StoredIntegers { weight, shape: [outputs, inputs], panels } in stored.linear_u8 {
+            let (bytes, range) = bytes(panels).ok_or_else(outside)?;
+            let weights = linear_u8::Weights::from_bytes(level, (outputs, inputs), bytes, range);
+            packs.linear_u8.insert(weight, weights.ok_or_else(outside)?);
+        }
+        for StoredIntegers { weight, shape: [channels, kernel], panels } in stored.depthwise_u8 {
+            let (bytes, range) = bytes(panels).ok_or_else(outside)?;
+            let weights = depthwise_u8::Weights::from_bytes(level, (channels, kernel), bytes, range);
+            packs.depthwise_u8.insert(weight, Arc::new(weights.ok_or_else(outside)?));
+        }
+        let store = Store::new(constants, packs, precision.storage(), stored.in_f32);
+        Own::of(stored.graph, store, inputs, level).map_err(|why| damaged(&why))
     }
 }
 

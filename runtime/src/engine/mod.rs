@@ -17,7 +17,7 @@ mod workspace;
 
 pub(crate) use compiled::{level_of, wrong_size};
 pub use layer::Layer;
-pub use network::{Inputs, Network, Operators};
+pub use network::{InF32, Inputs, Network, Operators};
 pub use own::Prepared;
 pub use precision::Precision;
 pub use tensor::{LevelImage, Tensor};

@@ -65,6 +65,20 @@ pub struct Inputs<'a> {
     /// An image that may come as levels, and how the graph takes it: what takes it normalises it on the way. See
     /// [`run_on_levels`](Network::run_on_levels).
     pub levels: Option<(&'a str, Normalization)>,
+    /// What stays in f32 where arithmetic is in f16.
+    pub in_f32: InF32<'a>,
+}
+
+/// Nodes whose products stay in f32 where arithmetic is in f16, because their numbers may leave its range or nobody looked.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum InF32<'a> {
+    /// None.
+    #[default]
+    None,
+    /// Those of these names.
+    Nodes(&'a [String]),
+    /// All.
+    All,
 }
 
 /// A graph that has been made ready for this machine. Cheap to clone, safe to share.
@@ -218,6 +232,17 @@ impl Network {
     /// Whether tract runs the graph.
     pub fn is_tract(&self) -> bool {
         matches!(*self.engine, Engine::Tract(_))
+    }
+
+    /// The precision in which most of the multiply-accumulates of a run are done on an image of levels, or on likely inputs.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn precision(&self) -> Result<Precision> {
+        match &*self.engine {
+            Engine::Own(own) => self.threads.install(|| own.precision()),
+            Engine::Tract(_) => Ok(Precision::F32),
+        }
     }
 
     /// The steps in which our own operators run the graph on `inputs`, each with the median of its times over `rounds` runs; none

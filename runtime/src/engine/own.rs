@@ -1,5 +1,6 @@
 //! [`Own`]: a graph that our own operators run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,7 +68,11 @@ impl Own {
         precision: Precision,
     ) -> std::result::Result<Self, String> {
         let graph = Description::of(onnx.proto().graph.as_ref().ok_or("there is no graph")?)?;
-        let (store, taken) = Store::take(onnx, precision.storage())?;
+        let in_f32 = match precision {
+            Precision::F16Arithmetic => graph.kept_in_f32(inputs.in_f32),
+            Precision::F32 | Precision::F16 | Precision::Int8 => BTreeSet::new(),
+        };
+        let (store, taken) = Store::take(onnx, &graph, precision.storage(), in_f32)?;
         let own = Own::of(graph, store, inputs, level);
         if own.is_err() {
             taken.give_back(onnx);
@@ -82,6 +87,7 @@ impl Own {
         inputs: Inputs<'_>,
         level: SimdLevel,
     ) -> std::result::Result<Self, String> {
+        graph.check_scales(&store.constants())?;
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         let (early, fixed) = (owned(inputs.early), owned(inputs.fixed));
         let levels = inputs.levels.map(|(name, normalization)| (name.to_owned(), normalization));
@@ -121,6 +127,12 @@ impl Own {
     /// The key for an image of levels.
     pub(super) fn likely_on_levels(&self) -> Key {
         Key { levels: true, ..self.likely(0.0) }
+    }
+
+    /// The precision of most multiply-accumulates.
+    pub(super) fn precision(&self) -> Result<Precision> {
+        let key = if self.levels.is_some() { self.likely_on_levels() } else { self.likely(0.0) };
+        Ok(self.program(&key)?.precision())
     }
 
     pub(super) fn run(

@@ -20,9 +20,13 @@ pub enum Precision {
     /// [`F16`](Precision::F16). Nothing guards the range: numbers beyond 65504 become infinite, and masks wrong. Also the SIMD level
     /// `scalar` computes so, slowly and with the same sums: to try it on other machines.
     F16Arithmetic,
+    /// Weights and activations in integers of eight bits. It is the model that says which layers run so, see
+    /// [`cutout_models::Precision`]; nobody asks for it.
+    Int8,
 }
 
 impl Precision {
+    /// Those that can be asked for.
     const ALL: [Precision; 3] = [Precision::F32, Precision::F16, Precision::F16Arithmetic];
 
     /// What runs at a level where this is asked for.
@@ -45,6 +49,36 @@ impl Precision {
             Precision::F32 => Storage::F32,
             Precision::F16 => Storage::F16,
             Precision::F16Arithmetic => Storage::F16Arithmetic,
+            // Nobody asks for it: its weights are packed without a storage.
+            Precision::Int8 => Storage::F32,
+        }
+    }
+
+    /// The instruction that multiplies and adds in this precision at a level.
+    pub(super) fn instruction(self, level: SimdLevel) -> &'static str {
+        match (self, level) {
+            (_, SimdLevel::Scalar) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8, SimdLevel::Avx2(_)) => "vpmaddwd ymm",
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Int8, SimdLevel::Avx512(_)) => "vpdpbusd zmm",
+            #[cfg(target_arch = "x86_64")]
+            (Precision::F32 | Precision::F16 | Precision::F16Arithmetic, SimdLevel::Avx2(_)) => "vfmadd ymm",
+            #[cfg(target_arch = "x86_64")]
+            (Precision::F32 | Precision::F16 | Precision::F16Arithmetic, SimdLevel::Avx512(_)) => "vfmadd zmm",
+            #[cfg(target_arch = "aarch64")]
+            (Precision::Int8, SimdLevel::Neon(_)) => "smull, sadalp",
+            #[cfg(target_arch = "aarch64")]
+            (Precision::Int8, SimdLevel::NeonDot(_)) => "sdot",
+            #[cfg(target_arch = "aarch64")]
+            (Precision::Int8, SimdLevel::NeonI8mm(_)) => "usmmla",
+            #[cfg(target_arch = "aarch64")]
+            (Precision::F16Arithmetic, SimdLevel::NeonDot(_) | SimdLevel::NeonI8mm(_)) => "fmla .8h",
+            #[cfg(target_arch = "aarch64")]
+            (
+                Precision::F32 | Precision::F16 | Precision::F16Arithmetic,
+                SimdLevel::Neon(_) | SimdLevel::NeonDot(_) | SimdLevel::NeonI8mm(_),
+            ) => "fmla .4s",
         }
     }
 
@@ -54,6 +88,7 @@ impl Precision {
             Precision::F32 => "f32",
             Precision::F16 => "f16",
             Precision::F16Arithmetic => "f16-arithmetic",
+            Precision::Int8 => "int8",
         }
     }
 }

@@ -85,9 +85,20 @@ impl<'a> Operand<'a> {
     }
 
     fn check(&self, shape: &Shape, rows: usize, width: usize, what: &str) {
-        let steps = [(shape.batch, self.batch_stride), (shape.heads, self.head_stride), (rows, self.row_stride)];
-        let end = steps.iter().try_fold(width, |end, (n, stride)| end.checked_add((n - 1).checked_mul(*stride)?));
-        assert!(end.is_some_and(|end| end <= self.data.len()), "the {what} have too few numbers");
+        let strides = [self.batch_stride, self.head_stride, self.row_stride];
+        assert!(
+            shape.end(strides, rows, width).is_some_and(|end| end <= self.data.len()),
+            "the {what} have too few numbers"
+        );
+    }
+}
+
+impl Shape {
+    /// Numbers from the first one of an operand to behind its last one, if that is a number at all: it has `rows` rows of `width`, and
+    /// these strides between batches, heads and rows. Nothing of the shape is zero.
+    pub(crate) fn end(&self, strides: [usize; 3], rows: usize, width: usize) -> Option<usize> {
+        let mut steps = [self.batch, self.heads, rows].into_iter().zip(strides);
+        steps.try_fold(width, |end, (n, stride)| end.checked_add((n - 1).checked_mul(stride)?))
     }
 }
 

@@ -106,6 +106,14 @@ impl Shape {
         (side(self.height), side(self.width))
     }
 
+    /// Numbers in a row of an input of so many channels.
+    ///
+    /// # Panics
+    /// If they cannot be counted: loops rely on rows of this length.
+    pub(crate) fn input_row(&self, channels: usize) -> usize {
+        self.width.checked_mul(channels).unwrap_or_else(|| panic!("{channels} channels of {self:?} cannot be counted"))
+    }
+
     /// Pixels from the first of a window to its last, both included; `None` if they cannot be counted.
     fn reach(&self, kernel: usize) -> Option<usize> {
         kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)
@@ -134,7 +142,8 @@ pub fn depthwise_row(
         (kernel, shape.output(kernel).1 * channels),
         "the window's rows, and a row of output"
     );
-    assert!(rows.iter().flatten().all(|row| row.len() == shape.width * channels), "rows of the shape's width");
+    let input_row = shape.input_row(channels);
+    assert!(rows.iter().flatten().all(|row| row.len() == input_row), "rows of the shape's width");
     at_level!(weights.level, scalar::row, vector::row, (
         rows: &[Option<&[f32]>] = rows,
         shape: &Shape = shape,
@@ -154,7 +163,7 @@ pub fn depthwise(
     out: &mut [f32],
 ) {
     let (height, width) = shape.output(weights.kernel);
-    let (row, input_row) = (width * weights.channels, shape.width * weights.channels);
+    let (row, input_row) = (width * weights.channels, shape.input_row(weights.channels));
     assert_eq!(input.len(), shape.height * input_row, "the input has the shape's size");
     assert!(rows.end <= height && out.len() == rows.len() * row, "the output has the rows' size");
     for (y, out) in rows.zip(out.chunks_exact_mut(row)) {

@@ -112,3 +112,12 @@ fn activations_come_last_and_parts_and_threads_change_no_bit() {
 fn windows_that_cannot_be_counted_are_refused() {
     Shape { height: 9, width: 40, stride: 1, dilation: 1 << 61, padding: 0 }.output(9);
 }
+
+/// A width that, times the channels, wraps around to the length of the rows.
+#[test]
+#[should_panic(expected = "cannot be counted")]
+fn a_width_beyond_memory_is_refused() {
+    let shape = Shape { height: 3, width: usize::MAX / 16 + 2, stride: 1, dilation: 1, padding: 1 };
+    let weights = Weights::pack(SimdLevel::best(), &[1.0; 9 * 16], &[0.0; 16], 16, 3);
+    depthwise_row(&[Some(&[0.0; 16][..]); 3], &shape, &weights, Activation::None, &mut [0.0; 16]);
+}

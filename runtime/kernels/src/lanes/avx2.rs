@@ -49,6 +49,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: the token proves FMA.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -58,6 +64,12 @@ impl Lanes for Avx2 {
     fn clamp(self, value: __m256, low: f32, high: f32) -> __m256 {
         // SAFETY: the token proves AVX2. (`minps` gives its second operand where one is NaN.)
         unsafe { _mm256_min_ps(_mm256_set1_ps(high), self.at_least(value, low)) }
+    }
+
+    #[inline(always)]
+    fn or_zero(self, value: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_and_ps(value, _mm256_cmp_ps::<_CMP_ORD_Q>(value, value)) }
     }
 
     #[inline(always)]

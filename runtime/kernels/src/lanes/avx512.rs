@@ -46,6 +46,12 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_fmadd_ps(a, b, c) }
@@ -55,6 +61,12 @@ impl Lanes for Avx512 {
     fn clamp(self, value: __m512, low: f32, high: f32) -> __m512 {
         // SAFETY: the token proves AVX-512 F. (`minps` gives its second operand where one is NaN.)
         unsafe { _mm512_min_ps(_mm512_set1_ps(high), self.at_least(value, low)) }
+    }
+
+    #[inline(always)]
+    fn or_zero(self, value: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(value, value), value) }
     }
 
     #[inline(always)]

@@ -34,10 +34,14 @@ pub(crate) trait Lanes: Copy + Send + Sync + 'static {
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b`.
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a / b`.
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `value` clamped to `low..=high`, which are numbers; NaN stays NaN.
     fn clamp(self, value: Self::Vector, low: f32, high: f32) -> Self::Vector;
+    /// `value`; zero where it is NaN.
+    fn or_zero(self, value: Self::Vector) -> Self::Vector;
     /// The larger of `value` and `low`, which is a number; NaN stays NaN.
     fn at_least(self, value: Self::Vector, low: f32) -> Self::Vector;
     /// The larger of `a` and `b`; which of them where one is NaN, differs.

@@ -36,6 +36,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vdivq_f32(a, b) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         // SAFETY: the token proves Advanced SIMD.
         unsafe { vfmaq_f32(c, a, b) }
@@ -45,6 +51,12 @@ impl Lanes for Neon {
     fn clamp(self, value: float32x4_t, low: f32, high: f32) -> float32x4_t {
         // SAFETY: the token proves Advanced SIMD. (`fmin` gives NaN where one operand is.)
         unsafe { vminq_f32(self.at_least(value, low), vdupq_n_f32(high)) }
+    }
+
+    #[inline(always)]
+    fn or_zero(self, value: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves Advanced SIMD.
+        unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(value), vceqq_f32(value, value))) }
     }
 
     #[inline(always)]
@@ -106,23 +118,30 @@ impl Lanes for Neon {
 
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, len: usize) -> float32x4_t {
-        let mut lanes = [0.0; 4];
-        for (i, lane) in lanes[..len].iter_mut().enumerate() {
-            // SAFETY: `i < len`; the caller vouches for the memory.
-            *lane = unsafe { *from.add(i) };
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for `len` numbers.
+        unsafe {
+            match len {
+                1 => vsetq_lane_f32::<0>(*from, vdupq_n_f32(0.0)),
+                2 => vcombine_f32(vld1_f32(from), vdup_n_f32(0.0)),
+                3 => vcombine_f32(vld1_f32(from), vset_lane_f32::<0>(*from.add(2), vdup_n_f32(0.0))),
+                _ => vdupq_n_f32(0.0),
+            }
         }
-        // SAFETY: the token proves Advanced SIMD; the array has four numbers.
-        unsafe { vld1q_f32(lanes.as_ptr()) }
     }
 
     #[inline(always)]
     unsafe fn store_part(self, value: float32x4_t, to: *mut f32, len: usize) {
-        let mut lanes = [0.0; 4];
-        // SAFETY: the token proves Advanced SIMD; the array has four numbers.
-        unsafe { vst1q_f32(lanes.as_mut_ptr(), value) };
-        for (i, lane) in lanes[..len].iter().enumerate() {
-            // SAFETY: `i < len`; the caller vouches for the memory.
-            unsafe { *to.add(i) = *lane };
+        // SAFETY: the token proves Advanced SIMD; the caller vouches for `len` numbers.
+        unsafe {
+            match len {
+                1 => *to = vgetq_lane_f32::<0>(value),
+                2 => vst1_f32(to, vget_low_f32(value)),
+                3 => {
+                    vst1_f32(to, vget_low_f32(value));
+                    *to.add(2) = vgetq_lane_f32::<2>(value);
+                }
+                _ => {}
+            }
         }
     }
 

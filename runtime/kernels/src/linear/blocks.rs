@@ -7,6 +7,7 @@ use std::ptr;
 use super::tile::{Element, Kernel, Tile, Widen};
 use super::{Epilogue, Weights};
 use crate::Aligned;
+use crate::grid::{Grid, holds, tiles};
 
 /// A checked call of [`linear`](super::linear).
 pub(super) struct Job<'a> {
@@ -34,10 +35,7 @@ impl<'a> Job<'a> {
         out_stride: usize,
     ) -> Self {
         let (inputs, outputs) = (weights.inputs(), weights.outputs());
-        let hold = |len: usize, stride: usize, row: usize| {
-            let end = rows.checked_sub(1).map_or(Some(0), |last| last.checked_mul(stride)?.checked_add(row));
-            end.is_some_and(|end| end <= len)
-        };
+        let hold = |len, stride, row| holds(len, rows, stride, row);
         assert!(rows < 2 || out_stride >= outputs, "rows of {outputs} outputs overlap at a stride of {out_stride}");
         assert!(hold(a.len(), a_stride, inputs), "{rows} rows of {inputs} inputs, {a_stride} apart, in {}", a.len());
         assert!(
@@ -57,6 +55,12 @@ impl<'a> Job<'a> {
         }
         let exclusive = PhantomData;
         Job { a, a_stride, rows, weights, epilogue: *epilogue, out: out.as_mut_ptr(), out_stride, exclusive }
+    }
+
+    /// Its division among `threads` threads.
+    pub(super) fn grid(&self, threads: usize) -> Grid {
+        let work = self.rows * self.weights.inputs() * self.weights.outputs();
+        Grid::new(self.rows, self.weights.panels(), work, threads)
     }
 
     /// Columns `columns` of row `row` of the output.
@@ -92,54 +96,6 @@ impl<'a> Job<'a> {
             out: self.out.wrapping_add(row * self.out_stride + columns.start),
             out_stride: self.out_stride,
         }
-    }
-}
-
-/// A division of the output into cells of whole panels.
-#[derive(Clone, Copy)]
-pub(super) struct Grid {
-    rows: usize,
-    panels: usize,
-    /// Cells down and across.
-    down: usize,
-    across: usize,
-}
-
-impl Grid {
-    /// Multiplications that are worth a task of their own: some microseconds.
-    const MIN_CELL: usize = 1 << 18;
-    /// Tasks for each thread, so that a slower thread takes fewer.
-    const CELLS_PER_THREAD: usize = 4;
-    /// Rows below which weights are read too often for too little.
-    const MIN_ROWS: usize = 32;
-
-    /// One cell.
-    pub(super) fn whole(job: &Job<'_>) -> Grid {
-        Grid { rows: job.rows, panels: job.weights.panels(), down: 1, across: 1 }
-    }
-
-    /// Cells for `threads` threads.
-    pub(super) fn for_threads(job: &Job<'_>, threads: usize) -> Grid {
-        let whole = Grid::whole(job);
-        if threads < 2 {
-            return whole;
-        }
-        let products = job.rows * job.weights.inputs() * job.weights.outputs();
-        let wanted = (threads * Self::CELLS_PER_THREAD).min(products / Self::MIN_CELL).max(1);
-        let down = (whole.rows / Self::MIN_ROWS).clamp(1, wanted);
-        let across = wanted.div_ceil(down).clamp(1, whole.panels.max(1));
-        Grid { down, across, ..whole }
-    }
-
-    pub(super) fn cells(self) -> usize {
-        self.down * self.across
-    }
-
-    /// The rows and the panels of a cell.
-    pub(super) fn cell(self, index: usize) -> (Range<usize>, Range<usize>) {
-        let part = |len: usize, parts: usize, i: usize| len * i / parts..len * (i + 1) / parts;
-        let (i, j) = (index / self.across, index % self.across);
-        (part(self.rows, self.down, i), part(self.panels, self.across, j))
     }
 }
 
@@ -189,11 +145,4 @@ fn run_panel<S: Kernel, E: Element>(s: S, job: &Job<'_>, panel: &[E], rows: Rang
             tile.compute_with(s, rows.len(), |tile| s.tile::<E>(rows.len(), vectors)(s, tile));
         }
     }
-}
-
-/// Parts of `rows` of at most `most` rows each, whose lengths differ by at most one.
-pub(super) fn tiles(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.len().div_ceil(most);
-    let start = move |i| rows.start + rows.len() * i / count;
-    (0..count).map(move |i| start(i)..start(i + 1))
 }

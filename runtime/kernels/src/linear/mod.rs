@@ -49,8 +49,10 @@ mod weights;
 pub use peak::peak_macs_per_second;
 pub use weights::{Arithmetic, Storage, Weights};
 
+use std::ops::Range;
+
 use crate::{Activation, SimdLevel};
-use blocks::{Grid, Job};
+use blocks::Job;
 
 /// Inputs whose products are summed in f16, where arithmetic is f16.
 const F16_BLOCK: usize = 128;
@@ -78,7 +80,7 @@ pub fn linear(
     out_stride: usize,
 ) {
     let job = Job::new(a, a_stride, rows, weights, epilogue, out, out_stride);
-    run(&job, Grid::whole(&job), 0);
+    job.grid(1).for_each(|rows, panels| run(&job, rows, panels));
 }
 
 /// As [`linear`], on the threads of the current rayon pool, with the same bits.
@@ -92,17 +94,11 @@ pub fn linear_parallel(
     out_stride: usize,
 ) {
     let job = Job::new(a, a_stride, rows, weights, epilogue, out, out_stride);
-    let grid = Grid::for_threads(&job, rayon::current_num_threads());
-    if grid.cells() == 1 {
-        return run(&job, grid, 0);
-    }
-    use rayon::prelude::*;
-    (0..grid.cells()).into_par_iter().with_max_len(1).for_each(|cell| run(&job, grid, cell));
+    job.grid(rayon::current_num_threads()).for_each(|rows, panels| run(&job, rows, panels));
 }
 
 /// Computes one cell of the grid. Cells are disjoint parts of `out`.
-fn run(job: &Job<'_>, grid: Grid, cell: usize) {
-    let (rows, panels) = grid.cell(cell);
+fn run(job: &Job<'_>, rows: Range<usize>, panels: Range<usize>) {
     match job.weights.level() {
         SimdLevel::Scalar => scalar::run(job, rows, panels),
         #[cfg(target_arch = "x86_64")]

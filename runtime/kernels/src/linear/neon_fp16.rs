@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::blocks::{self, Job, tiles};
+use super::blocks::{self, Job};
 use super::tile::{self, Kernel, Tile};
 use super::{Arithmetic, F16_BLOCK};
 use crate::Aligned;
+use crate::grid::tiles;
 use crate::lanes::Lanes;
 use crate::simd::{Neon, NeonDot};
 

@@ -206,7 +206,7 @@ fn grids_cover_the_output_once() {
         let (a, mut out, weights) = (vec![0.0; rows * k], vec![0.0; rows * n], weights(n, k));
         let job = Job::new(&a, k, rows, &weights, &Epilogue::default(), &mut out, n);
         for threads in 1..9 {
-            let grid = Grid::for_threads(&job, threads);
+            let grid = job.grid(threads);
             assert!(grid.cells() <= 64 && (threads > 1 || grid.cells() == 1));
             let mut seen = vec![0u8; rows * weights.panels()];
             for (rows, panels) in (0..grid.cells()).map(|cell| grid.cell(cell)) {

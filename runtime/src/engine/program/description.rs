@@ -1,9 +1,13 @@
 //! [`Description`]: a graph without its constants, as it is kept and stored.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use cutout_models::onnx::proto::{AttributeProto, DimensionValue, GraphProto, NodeProto, ValueInfoProto};
 use serde::{Deserialize, Serialize};
+
+use super::super::InF32;
+use super::quantization::{self, Quantization, WeightScale};
+use super::store::Constant;
 
 /// The nodes of a graph, its inputs and its outputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -11,6 +15,12 @@ pub(crate) struct Description {
     pub(crate) inputs: Vec<Input>,
     pub(super) nodes: Vec<NodeDescription>,
     pub(super) outputs: Vec<String>,
+    /// Values that are held as bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) quantized: BTreeMap<String, Quantization>,
+    /// Constants that are stored as integers, with their scales.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) scaled: BTreeMap<String, WeightScale>,
 }
 
 /// An input, and its shape.
@@ -49,16 +59,52 @@ pub(super) enum Attribute {
 }
 
 impl Description {
-    /// Reads the graph of an ONNX model.
+    /// Reads the graph of an ONNX model. Pairs of `QuantizeLinear` and `DequantizeLinear` become notes on the values that they stand
+    /// behind, see [`quantization`].
     ///
     /// # Errors
-    /// Names the input or the attribute that is not known here.
+    /// Names the input, the attribute or the quantisation that is not known here.
     pub(crate) fn of(graph: &GraphProto) -> Result<Self, String> {
-        Ok(Description {
-            inputs: graph.input.iter().map(input).collect::<Result<_, _>>()?,
-            nodes: graph.node.iter().map(node).collect::<Result<_, _>>()?,
-            outputs: graph.output.iter().map(|output| output.name.clone()).collect(),
-        })
+        let notes = quantization::read(graph)?;
+        let plain = graph.node.iter().filter(|n| !notes.is_note(n));
+        let mut nodes = plain.map(node).collect::<Result<Vec<_>, _>>()?;
+        for name in nodes.iter_mut().flat_map(|n| &mut n.inputs) {
+            notes.rename(name);
+        }
+        let mut outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+        outputs.iter_mut().for_each(|name| notes.rename(name));
+        let inputs = graph.input.iter().map(input).collect::<Result<_, _>>()?;
+        Ok(Description { inputs, nodes, outputs, quantized: notes.quantized, scaled: notes.scaled })
+    }
+
+    /// The weights of nodes whose products stay in f32.
+    pub(crate) fn kept_in_f32(&self, in_f32: InF32<'_>) -> BTreeSet<String> {
+        let kept = |node: &&NodeDescription| match in_f32 {
+            InF32::None => false,
+            InF32::Nodes(names) => names.contains(&node.name),
+            InF32::All => true,
+        };
+        self.nodes.iter().filter(kept).filter_map(|node| node.inputs.get(1).cloned()).collect()
+    }
+
+    /// Checks what is said of values in bytes and of constants in integers, of which `constants` has the shapes.
+    ///
+    /// # Errors
+    /// Names what has a scale that is none, or another number of scales than it needs.
+    pub(crate) fn check_scales(&self, constants: &BTreeMap<String, (Vec<usize>, Constant)>) -> Result<(), String> {
+        let held = self.quantized.iter().filter(|(_, quantization)| !quantization.is_sound()).map(|(name, _)| name);
+        let of_shape =
+            |name: &String, scale: &WeightScale| constants.get(name).is_none_or(|(shape, _)| scale.is_of(shape));
+        let scaled = self.scaled.iter().filter(|(name, scale)| !of_shape(name, scale)).map(|(name, _)| name);
+        match held.chain(scaled).next() {
+            Some(name) => Err(format!("the scales of {name} cannot be what they say")),
+            None => Ok(()),
+        }
+    }
+
+    /// The values that anything reads.
+    pub(crate) fn read(&self) -> HashSet<&str> {
+        self.nodes.iter().flat_map(|n| &n.inputs).chain(&self.outputs).map(String::as_str).collect()
     }
 
     /// The values that nodes read otherwise than as the weights of a convolution or of a product.

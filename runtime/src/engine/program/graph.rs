@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use cutout_kernels::{Aligned, Shared};
 
 use super::description::{Attribute, Description, Dimension, Input, NodeDescription};
+use super::quantization::{Quantization, WeightScale};
 use super::shapes;
 use super::store::{Constant, Store};
 
@@ -20,6 +21,10 @@ pub(super) struct Value {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) constant: Option<Constant>,
+    /// How it is held in bytes, if it is.
+    pub(super) quantization: Option<Quantization>,
+    /// Of a constant that is stored as integers.
+    pub(super) scale: Option<WeightScale>,
     /// The node that gives it.
     pub(super) maker: Option<usize>,
     /// The nodes that read it, in order; one that reads it twice is there twice.
@@ -43,7 +48,7 @@ impl Value {
 
     /// Whether its numbers are known, though they may be there in the layout of the kernels only.
     pub(super) fn is_known(&self) -> bool {
-        matches!(self.constant, Some(Constant::F32(_) | Constant::Packed))
+        matches!(self.constant, Some(Constant::F32(_) | Constant::I8(_) | Constant::Packed))
     }
 
     /// The one number of a constant that has but one.
@@ -110,6 +115,7 @@ impl Graph {
                 return Err(format!("constant {name} is empty"));
             }
             let id = graph.value(name, shape.clone(), Some(constant.clone()));
+            graph.values[id].scale = description.scaled.get(name).cloned();
             names.insert(name.clone(), id);
         }
         for input in &description.inputs {
@@ -136,6 +142,9 @@ impl Graph {
         for node in &description.nodes {
             graph.append(node, &mut names)?;
         }
+        for value in &mut graph.values {
+            value.quantization = description.quantized.get(&value.name).copied();
+        }
         for output in &description.outputs {
             graph.outputs.push(*names.get(output).ok_or_else(|| format!("nothing gives output {output}"))?);
         }
@@ -143,7 +152,15 @@ impl Graph {
     }
 
     fn value(&mut self, name: &str, shape: Vec<usize>, constant: Option<Constant>) -> ValueId {
-        self.values.push(Value { name: name.to_owned(), shape, constant, maker: None, readers: Vec::new() });
+        self.values.push(Value {
+            name: name.to_owned(),
+            shape,
+            constant,
+            quantization: None,
+            scale: None,
+            maker: None,
+            readers: Vec::new(),
+        });
         self.values.len() - 1
     }
 

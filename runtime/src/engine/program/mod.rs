@@ -11,6 +11,7 @@ mod nest;
 mod operation;
 mod operations;
 mod plan;
+mod quantization;
 mod shapes;
 mod store;
 mod view;
@@ -28,7 +29,7 @@ pub(super) use description::{Description, Dimension};
 pub(super) use store::{Constant, Packs, Store};
 
 use super::workspace::Workspace;
-use super::{Layer, Tensor};
+use super::{Layer, Precision, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use graph::Graph;
 use lower::{Lowered, lower};
@@ -46,6 +47,9 @@ pub(super) struct Program {
     early: Plan,
     late: Plan,
     outputs: Vec<(Buffer, View)>,
+    /// By slot, for people to read.
+    shapes: Vec<Vec<usize>>,
+    level: SimdLevel,
     spare: Arc<Spare>,
 }
 
@@ -98,7 +102,7 @@ impl Program {
         let image = levels.and_then(|(name, _)| graph.inputs.iter().position(|&id| graph.values[id].name == name));
         let is_early: Vec<bool> =
             graph.inputs.iter().map(|&id| early.contains(&graph.values[id].name.as_str())).collect();
-        let Lowered { steps, lengths, mut constants, mut outputs } =
+        let Lowered { steps, lengths, shapes, mut constants, mut outputs } =
             lower(&graph, level, store, &is_early, image.zip(levels.map(|(_, normalization)| normalization)))?;
         let (early, late) = plan::split(steps, &lengths, &mut outputs, |input| is_early[input]);
         // What went into other constants is not kept.
@@ -111,7 +115,7 @@ impl Program {
         }
         let inputs =
             graph.inputs.iter().map(|&id| (graph.values[id].name.clone(), graph.values[id].shape.clone())).collect();
-        Ok(Program { inputs, image, constants, early, late, outputs, spare: Arc::default() })
+        Ok(Program { inputs, image, constants, early, late, outputs, shapes, level, spare: Arc::default() })
     }
 
     /// Runs the steps that read early inputs only.
@@ -185,6 +189,19 @@ impl Program {
         Ok(out)
     }
 
+    /// The precision of most multiply-accumulates.
+    pub(super) fn precision(&self) -> Precision {
+        let mut macs: Vec<(Precision, u64)> = Vec::new();
+        for step in self.early.steps.iter().chain(&self.late.steps) {
+            let (precision, more) = (step.operation.precision(), step.operation.macs());
+            match macs.iter_mut().find(|(known, _)| *known == precision) {
+                Some((_, macs)) => *macs += more,
+                None => macs.push((precision, more)),
+            }
+        }
+        macs.into_iter().max_by_key(|(_, macs)| *macs).map_or(Precision::F32, |(precision, _)| precision)
+    }
+
     /// Every step, in order, with the median of its times over `rounds` runs on `inputs`.
     ///
     /// # Errors
@@ -220,11 +237,14 @@ impl Program {
         let layer = |(step, times): (&Step, &mut Vec<Duration>)| {
             times.sort_unstable();
             let time = times.get(times.len() / 2).copied().unwrap_or_default();
+            let (macs, precision) = (step.operation.macs(), step.operation.precision());
             Layer {
                 name: step.name.clone(),
                 operator: step.operation.kind(),
-                precision: step.operation.precision(),
-                macs: step.operation.macs(),
+                shape: self.shapes[step.output].clone(),
+                precision,
+                kernel: if macs > 0 { precision.instruction(self.level) } else { "" },
+                macs,
                 time,
             }
         };
@@ -233,9 +253,9 @@ impl Program {
 }
 
 /// Copies a view of a buffer to `out`, row-major.
-fn copy(source: &[f32], view: &View, out: &mut [f32]) {
+fn copy<E: Copy + Send + Sync>(source: &[E], view: &View, out: &mut [E]) {
     Nest::new(&view.shape, [&view.strides], [view.offset]).run(out, |[from], [step], out| match step {
         1 => out.copy_from_slice(&source[from..from + out.len()]),
-        _ => out.iter_mut().zip(source[from..].iter().step_by(step.max(1))).for_each(|(o, v)| *o = *v),
+        _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
     });
 }

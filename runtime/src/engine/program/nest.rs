@@ -33,13 +33,13 @@ impl<const N: usize> Nest<N> {
     }
 
     /// Calls `row(offsets, steps, out)` for each innermost run of the output, on the current rayon pool where there is much to do.
-    pub(super) fn run(&self, out: &mut [f32], row: impl Fn([usize; N], [usize; N], &mut [f32]) + Sync) {
+    pub(super) fn run<E: Send>(&self, out: &mut [E], row: impl Fn([usize; N], [usize; N], &mut [E]) + Sync) {
         if out.is_empty() {
             return;
         }
         let rows = out.len() / self.inner;
         let block = if out.len() < PARALLEL { rows } else { (PARALLEL / 4 / self.inner).max(1) };
-        let work = |(index, out): (usize, &mut [f32])| {
+        let work = |(index, out): (usize, &mut [E])| {
             let mut place = self.place(index * block);
             for out in out.chunks_exact_mut(self.inner) {
                 row(place.1, self.step, out);

@@ -18,7 +18,23 @@ pub(super) enum Buffer {
     Kept(usize),
 }
 
-/// An operator with its weights and shapes.
+/// Words of four bytes that hold that many bytes: slots of values in bytes are counted in words, as those of f32 numbers are.
+pub(super) fn words(bytes: usize) -> usize {
+    bytes.div_ceil(size_of::<f32>())
+}
+
+/// The bytes of a slot that holds bytes.
+pub(super) fn bytes(words: &[f32]) -> &[u8] {
+    bytemuck::cast_slice(words)
+}
+
+/// The first `length` bytes of a slot that holds bytes.
+pub(super) fn bytes_mut(words: &mut [f32], length: usize) -> &mut [u8] {
+    &mut bytemuck::cast_slice_mut(words)[..length]
+}
+
+/// An operator with its weights and shapes. What it reads and writes are f32 numbers, or bytes, four in the place of a number: lowering
+/// knows which.
 pub(super) trait Operation: Send + Sync {
     /// What it is called in a table of layers.
     fn kind(&self) -> &'static str;

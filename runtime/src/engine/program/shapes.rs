@@ -61,7 +61,8 @@ pub(super) fn infer(node: &Node, values: &[Value], outputs: usize) -> Option<Vec
             one(shape(0)?.iter().enumerate().map(padded).collect::<Option<_>>()?)
         }
         "GlobalAveragePool" => match shape(0)? {
-            [n, c, _, _] => one(vec![*n, *c, 1, 1]),
+            // Nothing has no mean.
+            [n, c, h, w] if *h > 0 && *w > 0 => one(vec![*n, *c, 1, 1]),
             _ => None,
         },
         "Conv" => {
@@ -98,7 +99,11 @@ impl Window {
         Some(Window { stride: most(stride, 1)?, padding: most(padding, 0)?, dilation: most(dilation, 1)? })
     }
 
+    /// `None` also for an empty map, whose windows would see padding only.
     fn output(&self, input: usize, kernel: usize) -> Option<usize> {
+        if input == 0 {
+            return None;
+        }
         let reach = kernel.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         Some(input.checked_add(2 * self.padding)?.checked_sub(reach)? / self.stride + 1)
     }

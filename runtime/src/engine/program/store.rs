@@ -1,18 +1,23 @@
 //! [`Store`]: the constants of a network, and its weights as the kernels read them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cutout_kernels::linear::{self, Storage};
-use cutout_kernels::{Aligned, Bytes, Shared, depthwise};
+use cutout_kernels::{Aligned, Bytes, Shared, depthwise, depthwise_u8, linear_u8};
 use cutout_models::onnx::OnnxModel;
 use cutout_models::onnx::proto::TensorProto;
+
+use super::description::Description;
+use super::quantization::WeightScale;
 
 /// What is known of a value before the graph runs.
 #[derive(Clone, Debug)]
 pub(crate) enum Constant {
     F32(Shared<f32>),
     Ints(Vec<i64>),
+    /// Integers with [scales](Description::scaled).
+    I8(Shared<i8>),
     /// Weights whose numbers are there in the layout of the kernels only.
     Packed,
 }
@@ -23,6 +28,8 @@ pub(crate) enum Constant {
 pub(crate) struct Store {
     /// How weights of linear maps are packed.
     storage: Storage,
+    /// Weights that are not multiplied in f16.
+    in_f32: BTreeSet<String>,
     constants: Mutex<BTreeMap<String, (Vec<usize>, Constant)>>,
     packs: Mutex<Packs>,
     /// Names of constants that are not let go, whatever is packed of them.
@@ -33,6 +40,8 @@ pub(crate) struct Store {
 pub(crate) struct Packs {
     pub(crate) linear: BTreeMap<String, linear::Weights>,
     pub(crate) depthwise: BTreeMap<(String, String), Arc<depthwise::Weights>>,
+    pub(crate) linear_u8: BTreeMap<String, linear_u8::Weights>,
+    pub(crate) depthwise_u8: BTreeMap<String, Arc<depthwise_u8::Weights>>,
 }
 
 /// The numbers that a [`Store`] took out of a model.
@@ -49,34 +58,70 @@ impl Taken {
 }
 
 impl Store {
-    pub(crate) fn new(constants: BTreeMap<String, (Vec<usize>, Constant)>, packs: Packs, storage: Storage) -> Self {
-        Store { storage, constants: Mutex::new(constants), packs: Mutex::new(packs), plain: Mutex::default() }
+    pub(crate) fn new(
+        constants: BTreeMap<String, (Vec<usize>, Constant)>,
+        packs: Packs,
+        storage: Storage,
+        in_f32: BTreeSet<String>,
+    ) -> Self {
+        Store { storage, in_f32, constants: Mutex::new(constants), packs: Mutex::new(packs), plain: Mutex::default() }
     }
 
-    /// Takes the constants of a model out of it; weights of linear maps will be packed as `storage` says.
+    /// Takes the constants of a model out of it, but those that its notes on quantisation alone read; weights of linear maps will be
+    /// packed as `storage` says.
     ///
     /// # Errors
-    /// Names the constant that is of another type than float32 and int64, or has another number of elements than its shape says; the
+    /// Names the constant that is of a type that is not known here, or has another number of elements than its shape says; the
     /// model is as it was then.
-    pub(crate) fn take(onnx: &mut OnnxModel, storage: Storage) -> Result<(Self, Taken), String> {
+    pub(crate) fn take(
+        onnx: &mut OnnxModel,
+        description: &Description,
+        storage: Storage,
+        in_f32: BTreeSet<String>,
+    ) -> Result<(Self, Taken), String> {
         let graph = onnx.proto_mut().graph.as_mut().ok_or("there is no graph")?;
-        graph.initializer.iter().try_for_each(check)?;
+        let read = description.read();
+        let is_read = |tensor: &&mut TensorProto| read.contains(tensor.name.as_str());
+        graph.initializer.iter_mut().filter(is_read).try_for_each(|t| check(t, description.scaled.get(&t.name)))?;
         let (mut known, mut taken) = (BTreeMap::new(), Vec::with_capacity(graph.initializer.len()));
         for tensor in &mut graph.initializer {
             let numbers = Arc::new(std::mem::take(&mut tensor.raw_data));
             taken.push(Arc::clone(&numbers));
-            let constant = match tensor.data_type {
-                TensorProto::FLOAT => Constant::F32(floats(numbers)),
+            if !read.contains(tensor.name.as_str()) {
+                continue;
+            }
+            let constant = match (tensor.data_type, description.scaled.get(&tensor.name)) {
+                (TensorProto::FLOAT, _) => Constant::F32(floats(numbers)),
+                (TensorProto::INT8, _) => {
+                    let range = 0..numbers.len();
+                    let bytes = Shared::from_bytes(numbers as Bytes, range);
+                    Constant::I8(bytes.ok_or("bytes are bytes wherever they lie")?)
+                }
+                (TensorProto::INT32, Some(scale)) => Constant::F32(scale.numbers(&shape(tensor), &integers(&numbers))),
                 _ => Constant::Ints(numbers.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()),
             };
             known.insert(tensor.name.clone(), (shape(tensor), constant));
         }
-        Ok((Store::new(known, Packs::default(), storage), Taken(taken)))
+        Ok((Store::new(known, Packs::default(), storage, in_f32), Taken(taken)))
     }
 
-    /// How weights of linear maps are packed.
+    /// How weights of linear maps are packed, in general.
     pub(crate) fn storage(&self) -> Storage {
         self.storage
+    }
+
+    /// Weights that are not multiplied in f16, whatever the others are.
+    pub(crate) fn in_f32(&self) -> &BTreeSet<String> {
+        &self.in_f32
+    }
+
+    /// How weights are packed; `parts` of a constant have its name before a space.
+    pub(crate) fn storage_of(name: &str, storage: Storage, in_f32: &BTreeSet<String>) -> Storage {
+        let whole = name.split(' ').next().unwrap_or(name);
+        match storage {
+            Storage::F16Arithmetic if in_f32.contains(whole) => Storage::F16,
+            other => other,
+        }
     }
 
     pub(crate) fn constants(&self) -> MutexGuard<'_, BTreeMap<String, (Vec<usize>, Constant)>> {
@@ -98,7 +143,10 @@ impl Store {
         let packs = self.packs();
         let spread: HashSet<&str> = packs.depthwise.keys().map(|(weight, _)| weight.as_str()).collect();
         for (name, (_, constant)) in self.constants().iter_mut() {
-            let packed = packs.linear.contains_key(name) || spread.contains(name.as_str());
+            let packed = packs.linear.contains_key(name)
+                || spread.contains(name.as_str())
+                || packs.linear_u8.contains_key(name)
+                || packs.depthwise_u8.contains_key(name);
             if packed && !plain.contains(name.as_str()) && !kept.contains(name) {
                 *constant = Constant::Packed;
             }
@@ -118,10 +166,61 @@ impl Store {
         let mut packs = self.packs();
         let weights = match packs.linear.get(name) {
             Some(weights) => weights.clone(),
-            None => packs.linear.entry(name.to_owned()).or_insert(pack(self.storage)?).clone(),
+            None => {
+                let storage = Self::storage_of(name, self.storage, &self.in_f32);
+                packs.linear.entry(name.to_owned()).or_insert(pack(storage)?).clone()
+            }
         };
         if (weights.outputs(), weights.inputs()) != (outputs, inputs) {
             return Err(format!("the packed weights {name} are not of shape {outputs} x {inputs}"));
+        }
+        Ok(weights)
+    }
+
+    /// Whether weights of that name are packed as integers.
+    pub(super) fn has_integers(&self, name: &str) -> bool {
+        let packs = self.packs();
+        packs.linear_u8.contains_key(name) || packs.depthwise_u8.contains_key(name)
+    }
+
+    /// As [`linear`](Self::linear), of integers.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn linear_u8(
+        &self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+        pack: impl FnOnce() -> Result<linear_u8::Weights, String>,
+    ) -> Result<linear_u8::Weights, String> {
+        let mut packs = self.packs();
+        let weights = match packs.linear_u8.get(name) {
+            Some(weights) => weights.clone(),
+            None => packs.linear_u8.entry(name.to_owned()).or_insert(pack()?).clone(),
+        };
+        if (weights.outputs(), weights.inputs()) != (outputs, inputs) {
+            return Err(format!("the packed weights {name} are not of shape {outputs} x {inputs}"));
+        }
+        Ok(weights)
+    }
+
+    /// As [`linear_u8`](Self::linear_u8), for a depthwise convolution.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn depthwise_u8(
+        &self,
+        name: &str,
+        [channels, kernel]: [usize; 2],
+        pack: impl FnOnce() -> Result<depthwise_u8::Weights, String>,
+    ) -> Result<Arc<depthwise_u8::Weights>, String> {
+        let mut packs = self.packs();
+        let weights = match packs.depthwise_u8.get(name) {
+            Some(weights) => Arc::clone(weights),
+            None => Arc::clone(packs.depthwise_u8.entry(name.to_owned()).or_insert(Arc::new(pack()?))),
+        };
+        if (weights.channels(), weights.kernel()) != (channels, kernel) {
+            return Err(format!("the packed weights {name} are not of {channels} channels and kernel {kernel}"));
         }
         Ok(weights)
     }
@@ -154,17 +253,23 @@ fn shape(tensor: &TensorProto) -> Vec<usize> {
     tensor.dims.iter().map(|&d| d.max(0) as usize).collect()
 }
 
-fn check(tensor: &TensorProto) -> Result<(), String> {
-    let (size, shape) = match tensor.data_type {
-        TensorProto::FLOAT => (size_of::<f32>(), shape(tensor)),
-        TensorProto::INT64 => (size_of::<i64>(), shape(tensor)),
-        other => return Err(format!("constant {} is of element type {other}", tensor.name)),
+fn check(tensor: &TensorProto, scale: Option<&WeightScale>) -> Result<(), String> {
+    let (size, shape) = match (tensor.data_type, scale) {
+        (TensorProto::FLOAT, None) => (size_of::<f32>(), shape(tensor)),
+        (TensorProto::INT64, None) => (size_of::<i64>(), shape(tensor)),
+        (TensorProto::INT8, Some(_)) => (size_of::<i8>(), shape(tensor)),
+        (TensorProto::INT32, Some(_)) => (size_of::<i32>(), shape(tensor)),
+        (other, _) => return Err(format!("constant {} is of element type {other}", tensor.name)),
     };
     let bytes = tensor.raw_data.len();
     if bytes != size * shape.iter().product::<usize>() {
         return Err(format!("constant {} has {} elements for shape {shape:?}", tensor.name, bytes / size));
     }
     Ok(())
+}
+
+fn integers(bytes: &[u8]) -> Vec<i32> {
+    bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect()
 }
 
 /// Little-endian numbers, where they are, or in memory of their own if they start between two numbers.

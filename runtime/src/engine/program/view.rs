@@ -54,8 +54,11 @@ impl View {
 
     pub(super) fn sliced(&self, axis: usize, start: usize, end: usize) -> Self {
         let mut out = self.clone();
-        out.offset += start * out.strides[axis];
         out.shape[axis] = end - start;
+        // Nothing has no place, which might lie beyond the buffer.
+        if end > start {
+            out.offset += start * out.strides[axis];
+        }
         out
     }
 

@@ -28,11 +28,15 @@ impl<'g> Lowering<'g> {
         members.push(at);
         if mix.inputs[0] != softmax.outputs[0]
             || [scores.inputs[0], scores.inputs[1], mix.inputs[1]].iter().any(|&id| self.shape(id).len() != 4)
-            || self.places[mix.inputs[1]].is_none()
+            || !self.is_there(mix.inputs[1])
         {
             return Ok(None);
         }
         let operands = [scores.inputs[0], scores.inputs[1], mix.inputs[1]];
+        if self.attention_of_bytes(operands, mix, &bias)? {
+            members.iter().for_each(|&m| self.done[m] = true);
+            return Ok(Some(()));
+        }
         if matches!(bias, Bias::None)
             && (self.few_queries(operands, mix)?.is_some() || self.few_keys(operands, mix)?.is_some())
         {

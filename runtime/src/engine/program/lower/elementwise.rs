@@ -6,7 +6,7 @@ use cutout_models::onnx::proto::TensorProto;
 use super::super::graph::{Node, ValueId};
 use super::super::nest::Nest;
 use super::super::operation::Buffer;
-use super::super::operations::{Binary, BinaryOp, Concat, Pad, Select, Unary, UnaryOp};
+use super::super::operations::{Binary, BinaryOp, Concat, Pad, Select, Target, Unary, UnaryOp};
 use super::super::shapes;
 use super::super::view::View;
 use super::{Lowering, Place, Result};
@@ -150,7 +150,7 @@ impl<'g> Lowering<'g> {
         }
         let target = View::contiguous(self.shape(out));
         let start = (0..rank).map(|i| pads[i] as usize * target.strides[i]).sum();
-        let operation = Pad { source: place.view, strides: target.strides, start };
+        let operation = Pad { source: place.view, strides: target.strides, start, target: Target::Numbers };
         self.give(node, out, operation, vec![place.buffer]);
         Ok(())
     }
@@ -169,6 +169,6 @@ pub(super) fn dense_like(like: &View, shape: &[usize]) -> (Vec<usize>, View) {
     (order, View { shape: shape.to_vec(), strides, offset: 0 })
 }
 
-fn pick(from: &[usize], order: &[usize]) -> Vec<usize> {
+pub(super) fn pick(from: &[usize], order: &[usize]) -> Vec<usize> {
     order.iter().map(|&i| from[i]).collect()
 }

@@ -1,7 +1,10 @@
 //! Lowering: from an ONNX graph to steps.
 
 mod attention;
+mod bytes;
+mod bytes_attention;
 mod elementwise;
+mod integers;
 mod products;
 mod projections;
 
@@ -14,6 +17,7 @@ use super::operations::{Copy, LayerNorm, MeanPool, Softmax};
 use super::shapes;
 use super::store::Store;
 use super::view::{Rows, View};
+use bytes::Bytes;
 
 /// Why a graph cannot be lowered; then tract runs it.
 pub(super) type Result<T> = std::result::Result<T, String>;
@@ -23,6 +27,8 @@ pub(super) struct Lowered {
     pub(super) steps: Vec<Step>,
     /// Elements of each slot.
     pub(super) lengths: Vec<usize>,
+    /// The shape of the value in each slot.
+    pub(super) shapes: Vec<Vec<usize>>,
     pub(super) constants: Vec<Shared<f32>>,
     pub(super) outputs: Vec<(Buffer, View)>,
 }
@@ -34,11 +40,13 @@ struct Place {
     view: View,
 }
 
-struct Lowering<'g> {
+pub(super) struct Lowering<'g> {
     graph: &'g Graph,
     level: SimdLevel,
     store: &'g Store,
     places: Vec<Option<Place>>,
+    /// As `places`, of values that are held in bytes.
+    bytes: Vec<Option<Bytes>>,
     /// Nodes that are part of an earlier one's step.
     done: Vec<bool>,
     /// Of the inputs, and of the slots: whether they depend on inputs only that stay the same over many runs.
@@ -62,13 +70,20 @@ pub(super) fn lower(
     levels: Option<(usize, Normalization)>,
 ) -> Result<Lowered> {
     let levels = levels.map(|(i, normalization)| (graph.inputs[i], Buffer::Input(i), normalization));
-    let out = Lowered { steps: Vec::new(), lengths: Vec::new(), constants: Vec::new(), outputs: Vec::new() };
-    let (places, done) = (vec![None; graph.values.len()], vec![false; graph.nodes.len()]);
-    let mut l = Lowering { graph, level, store, places, done, early_inputs, early_slots: Vec::new(), levels, out };
+    let out = Lowered {
+        steps: Vec::new(),
+        lengths: Vec::new(),
+        shapes: Vec::new(),
+        constants: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let (places, bytes) = (vec![None; graph.values.len()], vec![None; graph.values.len()]);
+    let (done, early_slots) = (vec![false; graph.nodes.len()], Vec::new());
+    let mut l = Lowering { graph, level, store, places, bytes, done, early_inputs, early_slots, levels, out };
     for (i, &id) in graph.inputs.iter().enumerate() {
         // Levels have no place: only what reads them as such may.
         if levels.is_none_or(|(image, ..)| image != id) {
-            l.places[id] = Some(Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
+            l.set(id, Place { buffer: Buffer::Input(i), view: View::contiguous(&graph.values[id].shape) });
         }
     }
     for i in 0..graph.nodes.len() {
@@ -86,6 +101,9 @@ pub(super) fn lower(
 
 impl<'g> Lowering<'g> {
     fn node(&mut self, i: usize, node: &'g Node) -> Result<()> {
+        if self.in_bytes(i, node)? {
+            return Ok(());
+        }
         match node.op.as_str() {
             "Identity" => {
                 let place = self.place(node.inputs[0])?;
@@ -120,6 +138,9 @@ impl<'g> Lowering<'g> {
         if let Some(place) = &self.places[value] {
             return Ok(place.clone());
         }
+        if let Some(bytes) = self.bytes[value].clone() {
+            return Ok(self.dequantize(value, &bytes));
+        }
         let known = &self.graph.values[value];
         let values = known.floats().ok_or_else(|| format!("{} is no float32 value that is known here", known.name))?;
         let buffer = self.constant(values.clone());
@@ -128,8 +149,27 @@ impl<'g> Lowering<'g> {
         Ok(place)
     }
 
+    /// Notes the shape of what a slot holds first.
+    fn note_shape(&mut self, value: ValueId, buffer: Buffer) {
+        if let Buffer::Slot(slot) = buffer
+            && self.out.shapes[slot].is_empty()
+        {
+            self.out.shapes[slot] = self.shape(value).to_vec();
+        }
+    }
+
+    /// Says where a value lies. One that is to be held in bytes is quantised.
     fn set(&mut self, value: ValueId, place: Place) {
-        self.places[value] = Some(place);
+        self.note_shape(value, place.buffer);
+        match self.graph.values[value].quantization {
+            Some(quantization) => self.quantize(value, &place, quantization),
+            None => self.places[value] = Some(place),
+        }
+    }
+
+    /// Whether it is known where a value lies, or will be when it is asked for.
+    fn is_there(&self, value: ValueId) -> bool {
+        self.places[value].is_some() || self.bytes[value].is_some()
     }
 
     fn constant(&mut self, values: Shared<f32>) -> Buffer {
@@ -161,6 +201,7 @@ impl<'g> Lowering<'g> {
         self.early_slots.push(early);
         let output = self.out.lengths.len();
         self.out.lengths.push(length);
+        self.out.shapes.push(Vec::new());
         self.out.steps.push(Step { name: name.to_owned(), operation: Box::new(operation), inputs, output });
         Buffer::Slot(output)
     }
@@ -184,7 +225,8 @@ impl<'g> Lowering<'g> {
         }
         let buffer = self.emit(&name, Copy { level: self.level, view }, vec![buffer], length);
         let place = Place { buffer, view: wanted };
-        self.set(value, place.clone());
+        self.note_shape(value, buffer);
+        self.places[value] = Some(place.clone());
         Ok(place)
     }
 
@@ -219,37 +261,44 @@ impl<'g> Lowering<'g> {
     }
 
     fn view_of(&mut self, node: &Node) -> Result<()> {
-        let place = self.place(node.inputs[0])?;
+        let mut place = self.place(node.inputs[0])?;
+        let views = match self.views(node, &place.view)? {
+            Some(views) => views,
+            None => {
+                place = self.contiguous(node.inputs[0])?;
+                vec![View { offset: place.view.offset, ..View::contiguous(self.shape(node.outputs[0])) }]
+            }
+        };
+        for (&output, view) in node.outputs.iter().zip(views) {
+            self.set(output, Place { buffer: place.buffer, view });
+        }
+        Ok(())
+    }
+
+    /// How the outputs of a node lie that only moves elements, where its input lies as `view`; `None` if that has to be laid row-major
+    /// first.
+    fn views(&self, node: &Node, view: &View) -> Result<Option<Vec<View>>> {
         let shape = self.shape(node.outputs[0]);
-        let mut views = Vec::with_capacity(node.outputs.len());
-        let mut buffer = place.buffer;
-        match node.op.as_str() {
+        Ok(Some(match node.op.as_str() {
             "Transpose" => {
                 let perm: Vec<usize> = node.ints("perm").unwrap_or_default().iter().map(|&v| v as usize).collect();
-                views.push(place.view.permuted(&perm));
+                vec![view.permuted(&perm)]
             }
-            "Reshape" => views.push(match place.view.reshaped(shape) {
-                Some(view) => view,
-                None => {
-                    let place = self.contiguous(node.inputs[0])?;
-                    buffer = place.buffer;
-                    View { offset: place.view.offset, ..View::contiguous(shape) }
-                }
-            }),
+            "Reshape" => match view.reshaped(shape) {
+                Some(view) => vec![view],
+                None => return Ok(None),
+            },
             "Slice" => {
                 let slices = shapes::slices(node, &self.graph.values).ok_or("its slices are unknown")?;
-                views.push(slices.iter().fold(place.view, |view, &(axis, start, end)| view.sliced(axis, start, end)));
+                let slice = |view: View, &(axis, start, end): &(usize, usize, usize)| view.sliced(axis, start, end);
+                vec![slices.iter().fold(view.clone(), slice)]
             }
             _ => {
                 let axis = node.int("axis").and_then(|a| shapes::axis(a, shape.len())).ok_or("its axis is unknown")?;
                 let size = shape[axis];
-                views.extend((0..node.outputs.len()).map(|i| place.view.sliced(axis, i * size, (i + 1) * size)));
+                (0..node.outputs.len()).map(|i| view.sliced(axis, i * size, (i + 1) * size)).collect()
             }
-        }
-        for (&output, view) in node.outputs.iter().zip(views) {
-            self.set(output, Place { buffer, view });
-        }
-        Ok(())
+        }))
     }
 
     /// Refuses a softmax of another dimension than the last.
@@ -262,20 +311,25 @@ impl<'g> Lowering<'g> {
     }
 
     fn layer_norm(&mut self, node: &Node) -> Result<()> {
-        let &[x, gamma, beta] = node.inputs.as_slice() else { return Err("it needs a scale and a shift".into()) };
-        let rank = self.shape(x).len();
-        if node.int("axis").and_then(|a| shapes::axis(a, rank)) != Some(rank - 1) {
-            return Err("it normalises more than the last dimension".into());
-        }
-        let vector = |id: ValueId| self.graph.values[id].floats().cloned().ok_or("its weights are not constant");
-        let (gamma, beta) = (vector(gamma)?, vector(beta)?);
-        if [gamma.len(), beta.len()] != [self.shape(x)[rank - 1]; 2] {
-            return Err("its weights are of another width".into());
-        }
-        let epsilon = node.float("epsilon").unwrap_or(1e-5);
+        let (x, gamma, beta, epsilon) = self.normalisation(node)?;
         let (buffer, rows) = self.rows(x)?;
         self.give(node, node.outputs[0], LayerNorm { level: self.level, rows, gamma, beta, epsilon }, vec![buffer]);
         Ok(())
+    }
+
+    /// What a layer normalisation of the last dimension reads: its input, scale, shift and epsilon.
+    fn normalisation(&self, node: &Node) -> Result<(ValueId, Shared<f32>, Shared<f32>, f32)> {
+        let &[x, gamma, beta] = node.inputs.as_slice() else { return Err("it needs a scale and a shift".into()) };
+        let (rank, axis) = (self.shape(x).len(), node.int("axis").unwrap_or(-1));
+        let Some(&width) = self.shape(x).last().filter(|_| shapes::axis(axis, rank) == Some(rank - 1)) else {
+            return Err("it normalises more than the last dimension".into());
+        };
+        let vector = |id: ValueId| self.graph.values[id].floats().cloned().ok_or("its weights are not constant");
+        let (gamma, beta) = (vector(gamma)?, vector(beta)?);
+        if [gamma.len(), beta.len()] != [width; 2] {
+            return Err("its weights are of another width".into());
+        }
+        Ok((x, gamma, beta, node.float("epsilon").unwrap_or(1e-5)))
     }
 
     /// The node that alone reads a value, if it has one of these operators.

@@ -10,8 +10,9 @@ use cutout_models::Normalization;
 
 use super::super::graph::{Node, ValueId};
 use super::super::operation::Buffer;
-use super::super::operations::{Convolution, Depthwise, InvertedResidual, Linear, RowMap, Source};
+use super::super::operations::{Convolution, Depthwise, FloatStages, InvertedResidual, Linear, RowMap, Source};
 use super::super::shapes::Window;
+use super::super::store::Constant;
 use super::super::view::{Rows, View};
 use super::{Lowering, Place, Result};
 
@@ -19,26 +20,26 @@ use super::{Lowering, Place, Result};
 const MOST_PLANES: usize = 4;
 
 /// A `Conv` node, read.
-struct Conv {
-    weight: ValueId,
-    bias: Option<Shared<f32>>,
+pub(super) struct Conv {
+    pub(super) weight: ValueId,
+    pub(super) bias: Option<Shared<f32>>,
     bias_value: Option<ValueId>,
-    shape: Shape,
-    channels: usize,
-    outputs: usize,
-    kernel: usize,
-    kind: Kind,
+    pub(super) shape: Shape,
+    pub(super) channels: usize,
+    pub(super) outputs: usize,
+    pub(super) kernel: usize,
+    pub(super) kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Pointwise,
     Depthwise,
     Dense,
 }
 
 impl<'g> Lowering<'g> {
-    fn conv(&self, node: &Node) -> Result<Conv> {
+    pub(super) fn conv(&self, node: &Node) -> Result<Conv> {
         let (input, weight) = (node.inputs[0], node.inputs[1]);
         let Window { stride, padding, dilation } =
             Window::of(node).ok_or("its window differs between the directions")?;
@@ -145,7 +146,9 @@ impl<'g> Lowering<'g> {
         let project = RowMap { source, bias: project.bias.clone(), activation, width };
         let mut inputs = vec![buffer];
         inputs.extend(residual.as_ref().map(|(b, _)| *b));
-        let operation = InvertedResidual::new(expand, spread, project, residual.map(|(_, rows)| rows));
+        let ((depthwise, shape, activation), residual) = (spread, residual.map(|(_, rows)| rows));
+        let stages = FloatStages { expand, depthwise, activation, project, residual, height: shape.height };
+        let operation = InvertedResidual::new(stages, shape);
         let buffer = self.emit(&node.name, operation, inputs, view.len());
         self.set(value, Place { buffer, view });
         Ok(())
@@ -180,14 +183,14 @@ impl<'g> Lowering<'g> {
             if !of_planes || channels != mean.len() {
                 return Err("it does not read levels".into());
             }
-            let stem = Stem::pack_for_levels(self.level, self.numbers(conv.weight)?, bias, (&mean, &std), kernel);
+            let stem = Stem::pack_for_levels(self.level, &self.numbers(conv.weight)?, bias, (&mean, &std), kernel);
             let source = Source::Planes(Arc::new(stem), shape);
             return Ok((buffer, RowMap { source, bias: None, activation, width }));
         }
         let place = self.place(node.inputs[0])?;
         let whole = place.view.is_contiguous() && place.view.offset == 0;
         let (buffer, source) = if of_planes && whole {
-            let stem = Stem::pack(self.level, self.numbers(conv.weight)?, bias, channels, kernel);
+            let stem = Stem::pack(self.level, &self.numbers(conv.weight)?, bias, channels, kernel);
             (place.buffer, Source::Planes(Arc::new(stem), shape))
         } else {
             let (buffer, rows) = self.pixels(node.inputs[0])?;
@@ -203,20 +206,25 @@ impl<'g> Lowering<'g> {
     }
 
     /// The channel-last layout of an image's value.
-    fn image(&self, value: ValueId) -> View {
+    pub(super) fn image(&self, value: ValueId) -> View {
         let shape = self.shape(value);
         View::channels_last([shape[0], shape[1], shape[2], shape[3]])
     }
 
     /// Refuses pixels with gaps between them.
-    fn whole(&self, rows: Rows, channels: usize) -> Result<()> {
+    pub(super) fn whole(&self, rows: Rows, channels: usize) -> Result<()> {
         if rows.stride == channels && rows.offset == 0 { Ok(()) } else { Err("its input has gaps".into()) }
     }
 
     /// The numbers of a constant, in their own order.
-    pub(super) fn numbers(&self, value: ValueId) -> Result<&'g [f32]> {
+    pub(super) fn numbers(&self, value: ValueId) -> Result<Shared<f32>> {
         let value = &self.graph.values[value];
-        value.floats().map(|v| &v[..]).ok_or_else(|| format!("the numbers of {} are not at hand", value.name))
+        let numbers = match (&value.constant, &value.scale) {
+            (Some(Constant::F32(numbers)), _) => Some(numbers.clone()),
+            (Some(Constant::I8(integers)), Some(scale)) => Some(scale.numbers(&value.shape, integers)),
+            _ => None,
+        };
+        numbers.ok_or_else(|| format!("the numbers of {} are not at hand", value.name))
     }
 
     fn pack_depthwise(&self, conv: &Conv) -> Result<Arc<depthwise::Weights>> {
@@ -226,7 +234,7 @@ impl<'g> Lowering<'g> {
         self.store.depthwise(weight, bias, [conv.channels, conv.kernel], || {
             let none = vec![0.0; conv.channels];
             let bias = conv.bias.as_deref().unwrap_or(&none);
-            Ok(depthwise::Weights::pack(self.level, self.numbers(conv.weight)?, bias, conv.channels, conv.kernel))
+            Ok(depthwise::Weights::pack(self.level, &self.numbers(conv.weight)?, bias, conv.channels, conv.kernel))
         })
     }
 
@@ -252,7 +260,7 @@ impl<'g> Lowering<'g> {
         };
         let weights = self.store.linear(&constant.name, [n, k], |storage| {
             let mut weights = Weights::scratch(self.level, storage);
-            weights.pack_into(self.numbers(right)?, (1, n), n, k);
+            weights.pack_into(&self.numbers(right)?, (1, n), n, k);
             Ok(weights)
         })?;
         let place = self.place(left)?;
@@ -290,21 +298,25 @@ impl<'g> Lowering<'g> {
         if node.inputs[0] == value { node.inputs[1] } else { node.inputs[0] }
     }
 
+    /// The activation that a node is, if it is one that clamps.
+    pub(super) fn clamp(&self, node: &Node) -> Option<Activation> {
+        let bound = |i: usize| node.inputs.get(i).and_then(|&id| self.graph.values[id].scalar());
+        match node.op.as_str() {
+            "Relu" => Some(Activation::Relu),
+            "Clip" if (bound(1), bound(2)) == (Some(0.0), Some(6.0)) => Some(Activation::Relu6),
+            _ => None,
+        }
+    }
+
     /// The activation behind a value, and the value after it.
     fn activation(&mut self, value: ValueId) -> (Activation, ValueId) {
-        if let Some((reader, node)) = self.next(value, &["Relu", "Clip"]) {
-            let bound = |i: usize| node.inputs.get(i).and_then(|&id| self.graph.values[id].scalar());
-            let found = match node.op.as_str() {
-                "Relu" => Some(Activation::Relu),
-                _ if (bound(1), bound(2)) == (Some(0.0), Some(6.0)) => Some(Activation::Relu6),
-                _ => None,
-            };
-            if let Some(activation) = found {
-                self.done[reader] = true;
-                return (activation, node.outputs[0]);
-            }
+        if let Some((reader, node)) = self.next(value, &["Relu", "Clip"])
+            && let Some(activation) = self.clamp(node)
+        {
+            self.done[reader] = true;
+            return (activation, node.outputs[0]);
         }
-        match self.gelu(value) {
+        match self.gelu(value).filter(|_| !self.graph.outputs.contains(&value)) {
             Some((nodes, end)) => {
                 nodes.iter().for_each(|&n| self.done[n] = true);
                 (Activation::Gelu, end)
@@ -327,15 +339,17 @@ impl<'g> Lowering<'g> {
         let fits = number(add, 1) == Some(1.0)
             && mul_at == last
             && mul.inputs.contains(&value)
-            && number(half, 1) == Some(0.5);
-        (fits && !graph.outputs.contains(&value)).then(|| ([first, erf_at, add_at, mul_at, half_at], half.outputs[0]))
+            && number(half, 1) == Some(0.5)
+            // Scalars may have dimensions.
+            && self.shape(half.outputs[0]) == self.shape(value);
+        fits.then(|| ([first, erf_at, add_at, mul_at, half_at], half.outputs[0]))
     }
 
     /// The sum of a value with one that is already there, if that is all that becomes of it. `image`: its channels lie last.
     pub(super) fn residual(&mut self, value: ValueId, image: bool) -> Result<(Option<(Buffer, Rows)>, ValueId)> {
         let Some((reader, add)) = self.next(value, &["Add"]) else { return Ok((None, value)) };
         let other = self.other(add, value);
-        if other == value || self.shape(other) != self.shape(value) || self.places[other].is_none() {
+        if other == value || self.shape(other) != self.shape(value) || !self.is_there(other) {
             return Ok((None, value));
         }
         let place = self.place(other)?;
@@ -368,7 +382,7 @@ impl<'g> Lowering<'g> {
 
     /// Lowers a value now that is no more than a view of one that is there; whether it is there then.
     fn view_ahead(&mut self, value: ValueId) -> Result<bool> {
-        if self.places[value].is_some() {
+        if self.is_there(value) {
             return Ok(true);
         }
         let Some(at) = self.graph.values[value].maker else { return Ok(false) };

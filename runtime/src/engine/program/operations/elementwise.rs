@@ -5,8 +5,9 @@ use cutout_kernels::activation::{self, Activation};
 use cutout_kernels::transpose::transpose;
 use rayon::prelude::*;
 
+use super::super::super::Precision;
 use super::super::nest::Nest;
-use super::super::operation::Operation;
+use super::super::operation::{Operation, bytes, bytes_mut};
 use super::super::view::View;
 
 /// A function of two numbers.
@@ -187,6 +188,16 @@ impl Operation for Concat {
     }
 }
 
+/// What a [`Pad`] writes.
+pub(in super::super) enum Target {
+    Numbers,
+    /// That many, of which one stands for zero.
+    Bytes {
+        zero: u8,
+        length: usize,
+    },
+}
+
 /// A value with zeros around it.
 pub(in super::super) struct Pad {
     pub(in super::super) source: View,
@@ -194,6 +205,7 @@ pub(in super::super) struct Pad {
     pub(in super::super) strides: Vec<usize>,
     /// Where the first element goes.
     pub(in super::super) start: usize,
+    pub(in super::super) target: Target,
 }
 
 impl Operation for Pad {
@@ -201,8 +213,24 @@ impl Operation for Pad {
         "pad"
     }
 
+    fn precision(&self) -> Precision {
+        match self.target {
+            Target::Numbers => Precision::F32,
+            Target::Bytes { .. } => Precision::Int8,
+        }
+    }
+
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        out.fill(0.0);
+        match self.target {
+            Target::Numbers => self.pad(inputs[0], 0.0, out),
+            Target::Bytes { zero, length } => self.pad(bytes(inputs[0]), zero, bytes_mut(out, length)),
+        }
+    }
+}
+
+impl Pad {
+    fn pad<E: std::marker::Copy>(&self, source: &[E], zero: E, out: &mut [E]) {
+        out.fill(zero);
         if self.source.len() == 0 {
             return;
         }
@@ -214,7 +242,7 @@ impl Operation for Pad {
                 start + indices.iter().zip(strides).map(|(i, s)| i * s).sum::<usize>()
             };
             let (from, to) = (place(*offset, strides), place(self.start, &self.strides));
-            out[to..to + shape[last]].copy_from_slice(&inputs[0][from..from + shape[last]]);
+            out[to..to + shape[last]].copy_from_slice(&source[from..from + shape[last]]);
             for axis in (0..last).rev() {
                 indices[axis] += 1;
                 if indices[axis] < shape[axis] {

@@ -148,7 +148,7 @@ impl RowMap {
                 let patches = scratch.resize(width * inputs);
                 let input = &input.floats()[..shape.height * shape.width * channels];
                 for (y, out) in out.chunks_exact_mut(width * n).enumerate() {
-                    convolution::gather_patches(input, shape, *channels, *kernel, first + y, patches);
+                    convolution::gather_patches(input, shape, *channels, *kernel, 0.0, first + y, patches);
                     let residual = residual.map(|(values, stride)| (&values[y * width * stride..], stride));
                     let epilogue = Epilogue { bias, activation: self.activation, residual };
                     linear(patches, inputs, width, weights, &epilogue, out, n);
