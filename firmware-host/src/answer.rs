@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cutout_runtime::{BBox, CocoRle, PointLabel, Prompt, Region, ScoredMask, Size, StageTimings};
+use cutout_runtime::{BBox, CocoRle, ImageEmbedding, PointLabel, Prompt, Region, ScoredMask, Size, StageTimings};
 use serde::Serialize;
 
 /// A segmented photo.
@@ -14,6 +14,9 @@ pub struct Answer {
     pub model: String,
     /// Height and width of the model's input, in model pixels.
     pub input_size: [usize; 2],
+    /// CRC-32, in hexadecimal, of what the image encoder made of the whole photo: features, then high-resolution features, as
+    /// little-endian f32. Two machines of one answer have encoded alike; those of an int8 model do.
+    pub embedding_crc32: String,
     /// The prompt.
     pub prompt: Asked,
     /// Left, top, right, bottom of the region that was encoded for a second look, in pixels of the photo; `null` where
@@ -70,6 +73,15 @@ pub struct Found {
 pub(crate) fn corners(region: Region) -> [usize; 4] {
     let Region { x0, y0, x1, y1 } = region;
     [x0, y0, x1, y1]
+}
+
+/// The CRC-32 of an embedding, as [`Answer::embedding_crc32`] has it.
+pub(crate) fn embedding_crc32(embedding: &ImageEmbedding) -> String {
+    let mut crc = crc32fast::Hasher::new();
+    for tensor in [embedding.features()].into_iter().chain(embedding.high_res()) {
+        tensor.values().iter().for_each(|value| crc.update(&value.to_le_bytes()));
+    }
+    format!("{:08x}", crc.finalize())
 }
 
 impl Image {

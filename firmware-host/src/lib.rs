@@ -13,5 +13,9 @@ pub mod overlay;
 pub mod parity;
 pub mod photo;
 pub mod picture;
+#[cfg(feature = "quantize")]
+pub mod pictures;
 pub mod progress;
 pub mod pull;
+#[cfg(feature = "quantize")]
+mod sheet;

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use cutout_models::compiled::CompiledModel;
 use cutout_models::manifest::MANIFEST_FILE;
-use cutout_models::{Bundle, registry};
+use cutout_models::{Bundle, DECODER_FILE, ENCODER_FILE, Normalization, registry};
 
 use crate::cache::Cache;
 
 /// The model that `--model` means:
 ///
 /// - nothing: the shipped one;
-/// - a folder: the bundle in it;
+/// - a folder: the bundle in it, or the two ONNX files;
 /// - a `.pt`, `.pth` or `.safetensors` file: the checkpoint in it, converted in memory;
 /// - a file that `cutout models compile` has made: the model in it;
 /// - a name of the registry: the shipped one, or the bundle that `cutout models pull` has put into the user's cache.
@@ -41,10 +41,17 @@ pub(crate) fn load_named(model: &str, cache: &Cache) -> Result<Bundle> {
     }
     let path = Path::new(model);
     if path.is_dir() {
-        if !path.join(MANIFEST_FILE).exists() {
-            bail!("{model} is a folder, but no model: it has no {MANIFEST_FILE}");
+        let has_manifest = path.join(MANIFEST_FILE).exists();
+        if !has_manifest && !Bundle::is_onnx_folder(path) {
+            bail!(
+                "{model} is a folder, but no model: it has no {MANIFEST_FILE}, and no {ENCODER_FILE} with {DECODER_FILE}"
+            );
         }
-        return Bundle::open(path).with_context(|| format!("cannot open the model in {model}"));
+        let bundle = Bundle::open(path).with_context(|| format!("cannot open the model in {model}"))?;
+        if !has_manifest {
+            warn_of_defaults(&bundle);
+        }
+        return Ok(bundle);
     }
     if CompiledModel::is(path) {
         return Bundle::open_compiled(path).with_context(|| format!("cannot use the compiled model {model}"));
@@ -54,6 +61,17 @@ pub(crate) fn load_named(model: &str, cache: &Cache) -> Result<Bundle> {
     }
     let known: Vec<_> = registry::ALL.iter().map(|spec| spec.name).collect();
     bail!("there is no model '{model}': it is no file, no folder, and none of {}", known.join(", "));
+}
+
+/// Says what is assumed of ONNX files that come without a manifest.
+fn warn_of_defaults(bundle: &Bundle) {
+    let Normalization { mean, std } = bundle.normalization();
+    let size = bundle.input_size();
+    eprintln!(
+        "warning: {} has no {MANIFEST_FILE}: images are normalised as for Segment Anything, mean {mean:?} and deviation {std:?} in grey \
+         levels, at the encoder's own size, {size} (height x width); docs/onnx.md says how to say otherwise",
+        bundle.name()
+    );
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use crate::overlay::{
 };
 use crate::photo::Photo;
 
-/// Draws an answer on the photo that it is about. `index` chooses the colour.
+/// Draws an answer on the photo that it is about, and a line of text if there is one. `index` chooses the colour.
 ///
 /// The mask must be of the photo's size; what does not fit is clipped.
-pub fn draw_answer(photo: &mut Photo, mask: &Mask, prompt: &Prompt, status: &Status<'_>, index: usize) {
+pub fn draw_answer(photo: &mut Photo, mask: &Mask, prompt: &Prompt, status: Option<&Status<'_>>, index: usize) {
     let size = photo.size();
     let canvas_size = Size::new(size.width as u32, size.height as u32);
     let Some(mut canvas) = RgbCanvas::new(photo.pixels_mut(), canvas_size) else { return };
@@ -36,5 +36,7 @@ pub fn draw_answer(photo: &mut Photo, mask: &Mask, prompt: &Prompt, status: &Sta
         };
         let Ok(()) = draw_point(&mut canvas, Point::new(point.x as i32, point.y as i32), kind, scale);
     }
-    let Ok(()) = draw_status(&mut canvas, status, colour, scale);
+    if let Some(status) = status {
+        let Ok(()) = draw_status(&mut canvas, status, colour, scale);
+    }
 }

@@ -69,3 +69,42 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 }
+
+/// A progress bar of steps, with notes above it. It draws nothing where standard error is no terminal; notes are said in any case.
+#[cfg(feature = "quantize")]
+pub(crate) struct Steps(ProgressBar);
+
+#[cfg(feature = "quantize")]
+impl Steps {
+    /// On standard error.
+    pub(crate) fn on_stderr() -> Self {
+        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{msg:24} [{bar:32}] {pos}/{len}, {eta} left") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Steps(bar)
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+#[cfg(feature = "quantize")]
+impl cutout_quantize::calibrate::Watch for Steps {
+    fn begin(&mut self, what: &str, steps: usize) {
+        self.0.reset();
+        self.0.set_length(steps as u64);
+        self.0.set_message(what.to_owned());
+    }
+
+    fn advance(&mut self, steps: usize) {
+        self.0.inc(steps as u64);
+    }
+
+    fn note(&mut self, text: &str) {
+        // Nothing can be done for a reader who has closed standard error.
+        let _ = self.0.suspend(|| writeln!(io::stderr(), "{text}"));
+    }
+}

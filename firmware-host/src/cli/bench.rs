@@ -13,8 +13,8 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::compute::Compute;
-use super::print_json;
 use super::values::{SizeArg, parse_size};
+use super::{layers, print_json};
 use crate::board::Board;
 use crate::model_source::load_bundle;
 
@@ -53,7 +53,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct BenchArgs {
-    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
+    /// Model by name, folder (a bundle, or two ONNX files), checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR|FILE")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
@@ -157,7 +157,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     progress.finish_and_clear();
 
     let macs: u64 = layers.iter().map(|l| l.macs).sum();
-    let peak = model.peak_macs_per_second();
+    let precision = model.encoder_precision(size)?;
+    let peak = model.peak_macs_per_second(precision);
     let stage = |(name, mut times): (&'static str, Vec<Duration>)| {
         times.sort_unstable();
         let median = times[times.len() / 2];
@@ -172,7 +173,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let table = Table {
         model: model.id().to_owned(),
-        precision: model.encoder_precision(size)?,
+        precision,
         operators: model.encoder_operators(size)?.to_string(),
         threads: model.threads().count(),
         input: format!("{}x{}", size.width, size.height),
@@ -229,18 +230,7 @@ fn text(table: &Table) -> Result<String, std::fmt::Error> {
         writeln!(out, "| {:24} | {:9.2} | {:9.2} | {rate:>7} | {share:>7} |", s.name, s.median_ms, s.p99_ms)?;
     }
     for (what, layers) in [("image encoder", &table.layers), ("mask decoder", &table.decoder_layers)] {
-        if layers.is_empty() {
-            continue;
-        }
-        let what = format!("step of the {what}");
-        writeln!(out, "\n| {what:66} | {:18} | {:14} | {:>7} | {:>7} |", "operator", "precision", "ms", "GMAC/s")?;
-        writeln!(out, "|{:-<68}|{:-<20}|{:-<16}|{:->8}:|{:->8}:|", "", "", "", "", "")?;
-        for l in layers {
-            let rate =
-                if l.macs > 0 { format!("{:.1}", l.macs as f64 / l.time.as_secs_f64() / 1e9) } else { String::new() };
-            let (precision, time) = (l.precision.name(), milliseconds(l.time));
-            writeln!(out, "| {:66} | {:18} | {precision:14} | {time:7.3} | {rate:>7} |", l.name, l.operator)?;
-        }
+        out += &layers::table(what, layers);
     }
     Ok(out)
 }

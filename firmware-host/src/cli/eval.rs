@@ -52,7 +52,7 @@ Examples:
 pub(super) struct EvalArgs {
     /// Folder with one folder per source, or a single source
     dir: PathBuf,
-    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
+    /// Model by name, folder (a bundle, or two ONNX files), checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR|FILE")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
@@ -141,7 +141,7 @@ pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn decode(path: &Path) -> Result<(Vec<u8>, Size), Box<dyn std::error::Error + Send + Sync>> {
+pub(super) fn decode(path: &Path) -> Result<(Vec<u8>, Size), Box<dyn std::error::Error + Send + Sync>> {
     let photo = Photo::open(path)?;
     Ok((photo.pixels().to_vec(), photo.size()))
 }

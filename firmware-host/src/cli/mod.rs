@@ -4,7 +4,10 @@ mod bench;
 mod compute;
 #[cfg(feature = "quantize")]
 mod eval;
+mod layers;
 mod models;
+#[cfg(feature = "quantize")]
+mod quantize;
 mod segment;
 mod values;
 
@@ -39,6 +42,8 @@ Examples:
       get another one, once; then add `--model mobile_sam`
   cutout eval data --limit 40
       how good is a model on annotated images?
+  cutout quantize cutout-s -o small
+      make a model smaller and faster; `cutout quantize report` says what was lost
   cutout bench
       how fast is a model on this machine?
 
@@ -79,6 +84,9 @@ enum Command {
     Bench(bench::BenchArgs),
     #[cfg(feature = "quantize")]
     Eval(eval::EvalArgs),
+    #[cfg(feature = "quantize")]
+    Quantize(quantize::QuantizeArgs),
+    Info(models::InfoArgs),
     #[command(subcommand)]
     Models(models::ModelsCommand),
 }
@@ -100,6 +108,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "quantize")]
         Command::Eval(args) => eval::run(args),
+        #[cfg(feature = "quantize")]
+        Command::Quantize(args) => quantize::run(args),
+        Command::Info(args) => models::info(&args),
         Command::Models(command) => models::run(command),
     }
 }

@@ -12,7 +12,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use cutout_models::{Bundle, ModelSpec};
+use cutout_models::{Bundle, ModelSpec, Precision};
 
 use crate::cache::Cache;
 
@@ -22,18 +22,20 @@ pub(crate) enum ModelsCommand {
     List(list::ListArgs),
     Pull(pull::PullArgs),
     Verify(verify::VerifyArgs),
-    Info(info::InfoArgs),
+    Info(InfoArgs),
     Export(export::ExportArgs),
     Compile(compile::CompileArgs),
     Parity(parity::ParityArgs),
 }
+
+pub(crate) use info::{InfoArgs, run as info};
 
 pub(crate) fn run(command: ModelsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelsCommand::List(args) => list::run(&args),
         ModelsCommand::Pull(args) => pull::run(args),
         ModelsCommand::Verify(args) => verify::run(&args),
-        ModelsCommand::Info(args) => info::run(&args),
+        ModelsCommand::Info(args) => info(&args),
         ModelsCommand::Export(args) => export::run(&args),
         ModelsCommand::Compile(args) => compile::run(&args),
         ModelsCommand::Parity(args) => parity::run(&args),
@@ -84,6 +86,14 @@ impl State {
 fn millions(parameters: u64) -> String {
     let millions = parameters as f64 / 1e6;
     if millions < 99.95 { format!("{millions:.1} M") } else { format!("{millions:.0} M") }
+}
+
+/// What weights are kept in where those that are floats are kept in `floats`.
+fn kept_in(bundle: &Bundle, floats: &str) -> String {
+    match bundle.manifest().precision {
+        Precision::Int8 => format!("int8 and {floats}"),
+        Precision::F32 | Precision::F16 => floats.to_owned(),
+    }
 }
 
 /// Size of a bundle's files, in bytes.

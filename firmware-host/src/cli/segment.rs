@@ -18,7 +18,7 @@ use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use super::compute::Compute;
 use super::print_json;
 use super::values::{PointArg, SizeArg, parse_box, parse_point, parse_size};
-use crate::answer::{Answer, Asked, Found, Image, corners};
+use crate::answer::{Answer, Asked, Found, Image, corners, embedding_crc32};
 use crate::model_source::load_bundle;
 use crate::output;
 use crate::overlay::Status;
@@ -47,7 +47,10 @@ Files written to the output folder, STEM being the photo's name without its exte
   STEM.overlay.png   the photo with mask, outline and prompt drawn on it
   STEM.mask.png      the mask, 8 bits a pixel, 255 inside and 0 outside
   STEM.logits.npy    with --logits: to be given back as --mask, to refine this answer
-With --multimask each file is numbered: STEM.1.overlay.png is the best.";
+With --multimask each file is numbered: STEM.1.overlay.png is the best.
+
+embedding_crc32 in what --json prints is a checksum of what the image encoder made of the whole photo. An int8 model
+gives the same one on every machine, whatever --operators and --threads; of floats the last bits may differ.";
 
 /// Segment what a prompt points at in a photo
 ///
@@ -73,7 +76,7 @@ pub(crate) struct SegmentArgs {
     /// Look again, closer, where the object is small in the photo
     #[arg(long)]
     zoom: bool,
-    /// Model by name, folder of a bundle, checkpoint or compiled file [default: the shipped model]
+    /// Model by name, folder (a bundle, or two ONNX files), checkpoint or compiled file [default: the shipped model]
     #[arg(long, value_name = "NAME|DIR|FILE")]
     model: Option<String>,
     /// Longest side of the model's input in pixels, or its height and width [default: the model's own]
@@ -135,7 +138,7 @@ pub(crate) fn run(args: &SegmentArgs) -> Result<ExitCode> {
         let mut picture = photo.clone();
         let elapsed_ms = timings.total().as_secs_f32() * 1e3;
         let status = Status { model: &name, predicted_iou: Some(mask.predicted_iou), elapsed_ms };
-        draw_answer(&mut picture, &mask.mask, &prompt, &status, index);
+        draw_answer(&mut picture, &mask.mask, &prompt, Some(&status), index);
         output::write_rgb_png(&files.overlay, picture.size(), picture.pixels())?;
         if args.logits {
             output::write(&files.logits, &npy(&mask.low_res_logits)?)?;
@@ -146,6 +149,7 @@ pub(crate) fn run(args: &SegmentArgs) -> Result<ExitCode> {
         image: Image::new(&args.photo, photo.size()),
         model: predictor.model().id().to_owned(),
         input_size: [input.height, input.width],
+        embedding_crc32: predictor.embedding().map(embedding_crc32).unwrap_or_default(),
         prompt: Asked::new(&prompt),
         zoom,
         masks: found,

@@ -97,7 +97,7 @@ fn export_writes_two_graphs_that_say_what_they_are() {
     let folder = target.to_str().unwrap();
     let output = cutout(cache.path(), &["models", "export", "cutout-s", "-o", folder, "--size", "64x96"]);
     assert!(output.status.success(), "{}", err(&output));
-    assert_eq!(crate::server::entries(&target), ["image_encoder.onnx", "mask_decoder.onnx"]);
+    assert_eq!(crate::server::entries(&target), ["image_encoder.onnx", "manifest.json", "mask_decoder.onnx"]);
     for file in ["image_encoder.onnx", "mask_decoder.onnx"] {
         let bytes = std::fs::read(target.join(file)).unwrap();
         let has = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());

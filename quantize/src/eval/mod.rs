@@ -9,6 +9,7 @@
 mod annotations;
 mod baseline;
 mod bootstrap;
+mod compare;
 pub mod dataset;
 mod distance;
 mod evaluate;
@@ -23,6 +24,7 @@ mod testing;
 
 pub use baseline::FilledBox;
 pub use bootstrap::Interval;
+pub use compare::{Case, Comparison, Overlaps, compare};
 pub use dataset::{AnnotatedImage, Dataset, Selection, Source};
 pub use distance::{deepest_pixel, deepest_point, squared_distances};
 pub use evaluate::{DecodeImage, Evaluation, ObjectScores, Progress, SourceScores, evaluate};

@@ -167,7 +167,7 @@ fn highest_predicted(three: [ScoredMask; 3]) -> ScoredMask {
     [second, third].into_iter().fold(first, |best, m| if score(&m) > score(&best) { m } else { best })
 }
 
-fn exact_box(object: &Mask) -> Result<BBox> {
+pub(super) fn exact_box(object: &Mask) -> Result<BBox> {
     let (x, y, w, h) = object.bbox().ok_or_else(empty)?;
     Ok(BBox { x0: x as f32, y0: y as f32, x1: (x + w) as f32, y1: (y + h) as f32 })
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use cutout_runtime::engine::{Operators, Precision};
 use cutout_runtime::{InputShape, Model};
 
+use super::kept_in;
 use crate::cli::values::{SizeArg, parse_size};
 use crate::disk::human_bytes;
 use crate::model_source::load_bundle;
@@ -30,7 +31,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct CompileArgs {
-    /// Name of a model, folder of a bundle, or checkpoint file
+    /// Name of a model, folder (a bundle, or two ONNX files), or checkpoint file
     #[arg(value_name = "NAME|DIR|FILE")]
     model: String,
     /// File to write
@@ -42,7 +43,7 @@ pub(crate) struct CompileArgs {
     /// What it is to run on: 'auto' or a SIMD level ('scalar', 'avx2', 'avx512', 'neon', 'neon-dot', 'neon-i8mm')
     #[arg(long, value_name = "NAME", default_value_t = Operators::default(), hide_default_value = true)]
     operators: Operators,
-    /// How weights are kept: 'f32', 'f16' or 'f16-arithmetic', see `cutout segment --help`
+    /// How weights are kept: 'f32', 'f16' or 'f16-arithmetic', see `cutout segment --help`; of an int8 model, those that are floats
     #[arg(long, value_name = "NAME", default_value_t)]
     precision: Precision,
 }
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode> {
     let bytes = std::fs::metadata(&args.output).map_or(0, |m| m.len());
     let inputs: Vec<String> = sizes.iter().map(ToString::to_string).collect();
     let mut out = std::io::stdout().lock();
-    let CompileArgs { operators, precision, .. } = args;
+    let (operators, precision) = (args.operators, kept_in(&bundle, args.precision.name()));
     let file = args.output.display();
     writeln!(out, "{file} ({}): {operators}, {precision}, inputs of {}", human_bytes(bytes), inputs.join(", "))?;
     Ok(ExitCode::SUCCESS)

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
 use cutout_models::arch::mask_decoder::DecoderShape;
+use cutout_models::manifest::MANIFEST_FILE;
 use cutout_models::onnx::{Dim, OnnxModel};
+use cutout_models::{Bundle, DECODER_FILE, ENCODER_FILE};
 
 use super::example;
 use crate::cli::values::{SizeArg, parse_size};
@@ -32,6 +33,9 @@ Writes two graphs, float32, for any ONNX runtime of opset 17:
       out  low_res_masks [B,4,H/4,W/4]: logits of the single mask, then three
            iou_predictions [B,4]
 
+and manifest.json, which says what the graphs do not: name, normalisation, input size, licence, sha256 of the files. The folder \
+is a model like any other: `--model DIR`, `cutout quantize DIR`.
+
 cutout-s has two more between them: high_res_s0 [1,32,H/4,W/4] and high_res_s1 [1,64,H/8,W/8]. The metadata says \
 model, licence, input size and normalisation. Weights above 1.5 GB go to a file beside the graph.
 
@@ -43,7 +47,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct ExportArgs {
-    /// Name of a model, folder of a bundle, or checkpoint file
+    /// Name of a model, folder (a bundle, or two ONNX files), or checkpoint file
     #[arg(value_name = "NAME|DIR|FILE")]
     model: String,
     /// Folder to write to; made if need be
@@ -104,6 +108,9 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     };
     let decoder = bundle.mask_decoder_onnx(shape)?;
 
+    if args.output.join(MANIFEST_FILE).exists() && !Bundle::is_onnx_folder(&args.output) {
+        bail!("{} holds a model already: choose another folder", args.output.display());
+    }
     fs::create_dir_all(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
     // Files take their names one by one, but only when all are written.
     let staging = tempfile::Builder::new()
@@ -114,9 +121,11 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
         let counts = [args.prompts.example(), args.points.example()];
         example::write(&args.output.join("example"), [&encoder, &decoder], size, counts)?;
     }
-    for (name, model) in [("image_encoder.onnx", encoder), ("mask_decoder.onnx", decoder)] {
-        with_metadata(model, &bundle, size).write(&staging.path().join(name))?;
-    }
+    let encoder = with_metadata(encoder, &bundle, size);
+    encoder.write(&staging.path().join(ENCODER_FILE))?;
+    with_metadata(decoder, &bundle, size).write(&staging.path().join(DECODER_FILE))?;
+    let manifest = bundle.manifest().for_onnx(staging.path(), &encoder)?;
+    fs::write(staging.path().join(MANIFEST_FILE), manifest.to_json()?)?;
     let mut out = std::io::stdout().lock();
     for (path, bytes) in publish(staging.path(), &args.output)? {
         writeln!(out, "{} ({})", path.display(), human_bytes(bytes))?;

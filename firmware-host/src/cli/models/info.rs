@@ -1,4 +1,4 @@
-//! `cutout models info`.
+//! `cutout info`, which is `cutout models info`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,18 +8,33 @@ use clap::Args;
 use cutout_models::arch::InputSize;
 use cutout_models::checkpoint::TensorData;
 use cutout_models::{Architecture, Bundle, Manifest, ModelSpec, Normalization, registry};
+use cutout_runtime::engine::Layer;
+use cutout_runtime::{ImageView, Model, Predictor, Prompt, Size};
 use serde::Serialize;
 
-use super::{State, millions};
+use super::{State, kept_in, millions};
 use crate::cache::Cache;
-use crate::cli::print_json;
+use crate::cli::compute::Compute;
+use crate::cli::{layers, print_json};
 use crate::disk::human_bytes;
 use crate::model_source::load_bundle;
 
+const MORE: &str = "\
+With --layers the model is run on a picture of one colour at its own input size, and each step of its image encoder and of its \
+mask decoder is listed as it really ran on this machine: in which precision, by which instruction, how long (the median of a few \
+rounds), and how many multiply-accumulates that is per second. A step that a model for int8 keeps in floating point shows up \
+here.
+
+Examples:
+  cutout info cutout-s
+  cutout info cutout-s-int8 --layers --threads 1
+  cutout info cutout-s-int8 --layers --json";
+
 /// Tell everything about a model
 #[derive(Debug, Args)]
+#[command(after_long_help = MORE)]
 pub(crate) struct InfoArgs {
-    /// Name of a model, folder of a bundle, or checkpoint file
+    /// Name of a model, folder (a bundle, or two ONNX files), checkpoint or compiled file
     #[arg(value_name = "NAME|DIR|FILE")]
     model: String,
     /// Print JSON
@@ -28,6 +43,35 @@ pub(crate) struct InfoArgs {
     /// List the tensors too
     #[arg(long)]
     tensors: bool,
+    /// List the steps too, as they run on this machine
+    #[arg(long)]
+    layers: bool,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// The steps of both networks.
+#[derive(Serialize)]
+struct Steps {
+    image_encoder: Vec<Layer>,
+    mask_decoder: Vec<Layer>,
+}
+
+impl Steps {
+    /// Rounds of which the median counts.
+    const ROUNDS: usize = 5;
+
+    /// Runs a model at its own input size.
+    fn of(bundle: &Bundle, compute: Compute) -> anyhow::Result<Self> {
+        let InputSize { width, height } = bundle.input_size();
+        let picture = Size::new(width, height);
+        let model = Model::load(bundle.clone(), compute.options(None))?;
+        let image_encoder = model.profile_encoder(model.input_for(picture), Self::ROUNDS)?;
+        let mut predictor = Predictor::new(model);
+        predictor.set_image(&ImageView::rgb8(&vec![150; 3 * picture.pixels()], picture)?)?;
+        let prompt = Prompt::new().with_point(width as f32 / 2.0, height as f32 / 2.0, true);
+        Ok(Steps { image_encoder, mask_decoder: predictor.profile_decoder(&prompt, Self::ROUNDS)? })
+    }
 }
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
@@ -43,10 +87,14 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
         }
         Err(_) => (None, Some(load_bundle(Some(&args.model))?), "a model of your own".to_owned()),
     };
+    let steps = match bundle.as_ref().filter(|_| args.layers) {
+        Some(bundle) => Some(Steps::of(bundle, args.compute)?),
+        None => None,
+    };
     let mut out = io::stdout().lock();
     if args.json {
         let bundle = bundle.as_ref().map(|b| Stored::of(b, args.tensors));
-        print_json(&mut out, &Info { state, published: spec.map(Published::of), bundle })?;
+        print_json(&mut out, &Info { state, published: spec.map(Published::of), bundle, layers: steps })?;
     } else {
         if let Some(spec) = spec {
             tell_spec(&mut out, spec)?;
@@ -56,6 +104,11 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
             tell_bundle(&mut out, bundle)?;
             if args.tensors {
                 tell_tensors(&mut out, bundle)?;
+            }
+        }
+        if let Some(Steps { image_encoder, mask_decoder }) = &steps {
+            for (what, layers) in [("image encoder", image_encoder), ("mask decoder", mask_decoder)] {
+                out.write_all(layers::table(what, layers).as_bytes())?;
             }
         }
     }
@@ -106,11 +159,22 @@ fn tell_bundle(out: &mut impl Write, bundle: &Bundle) -> io::Result<()> {
             field(
                 out,
                 "compiled for",
-                format!("{}, {}, inputs of {} (height x width)", model.level(), model.precision(), sizes.join(", ")),
+                format!(
+                    "{}, {}, inputs of {} (height x width)",
+                    model.level(),
+                    kept_in(bundle, model.precision()),
+                    sizes.join(", ")
+                ),
             )?;
         }
     }
     field(out, "precision", manifest.precision)?;
+    for (name, value) in manifest.quantization.iter().flat_map(|q| &q.method) {
+        field(out, "quantised", format!("{name}: {value}"))?;
+    }
+    for layer in &manifest.f16_arithmetic_excluded {
+        field(out, "f32 arithmetic", layer)?;
+    }
     tell_input(out, manifest.input_size, manifest.normalization)?;
     field(out, "licence", &manifest.licence)?;
     field(out, "made from", &manifest.source.from)?;
@@ -143,6 +207,8 @@ struct Info<'a> {
     state: String,
     published: Option<Published>,
     bundle: Option<Stored<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Steps>,
 }
 
 #[derive(Serialize)]
