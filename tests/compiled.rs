@@ -10,14 +10,18 @@ use cutout_runtime::engine::{Operators, Precision};
 use cutout_runtime::{
     ErrorKind, InputShape, Model, ModelOptions, PredictOptions, Prediction, Predictor, Prompt, SimdLevel, Size,
 };
-use cutout_tests::{scene_objects, scene_photo};
-use serde_json::Value;
+use cutout_tests::{scene_objects, scene_photo, shipped_int8};
+use serde_json::{Value, json};
 
 const SMALL: InputSize = InputSize::square(64);
 
 fn compile(folder: &Path, sizes: &[InputSize], level: SimdLevel) -> PathBuf {
+    compile_bundle(&Bundle::shipped().unwrap(), folder, sizes, level)
+}
+
+fn compile_bundle(bundle: &Bundle, folder: &Path, sizes: &[InputSize], level: SimdLevel) -> PathBuf {
     let path = folder.join("model.cutout");
-    Model::compile(&Bundle::shipped().unwrap(), sizes, (Operators::Own(level), Precision::F32), &path).unwrap();
+    Model::compile(bundle, sizes, (Operators::Own(level), Precision::F32), &path).unwrap();
     path
 }
 
@@ -52,16 +56,31 @@ fn it_answers_as_the_model_that_it_was_made_from_at_every_level() {
     // The scene lies 3:2, in neither of these shapes exactly.
     let fit = InputShape::Fit(96);
     let (wide, other) = (fit.for_image(scene_photo().size()), InputSize::new(64, 32));
-    for level in SimdLevel::available() {
-        let path = compile(folder.path(), &[other, wide], level);
-        let plain = |input| Model::load(Bundle::shipped().unwrap(), options(Some(input), level)).unwrap();
-        let compiled = load(&path, options(None, level)).unwrap();
-        assert_eq!((compiled.id(), compiled.input_shape()), (plain(fit).id(), fit));
-        assert!(answers(compiled) == answers(plain(fit)), "{level}");
-        let fixed = InputShape::Fixed(other);
-        let compiled = load(&path, options(Some(fixed), level)).unwrap();
-        assert!(answers(compiled) == answers(plain(fixed)), "{level}");
+    for (bundle, precision) in [(Bundle::shipped().unwrap(), Precision::F32), (shipped_int8(), Precision::Int8)] {
+        for level in SimdLevel::available() {
+            let path = compile_bundle(&bundle, folder.path(), &[other, wide], level);
+            let plain = |input| Model::load(bundle.clone(), options(Some(input), level)).unwrap();
+            let compiled = load(&path, options(None, level)).unwrap();
+            assert_eq!((compiled.id(), compiled.input_shape()), (plain(fit).id(), fit));
+            assert_eq!(compiled.bundle().manifest(), plain(fit).bundle().manifest());
+            assert_eq!(compiled.encoder_precision(wide).unwrap(), precision);
+            assert!(answers(compiled) == answers(plain(fit)), "{precision}, {level}");
+            let fixed = InputShape::Fixed(other);
+            let compiled = load(&path, options(Some(fixed), level)).unwrap();
+            assert!(answers(compiled) == answers(plain(fixed)), "{precision}, {level}");
+        }
     }
+}
+
+/// It is the model that says so.
+#[test]
+fn nobody_asks_for_int8() {
+    for bundle in [Bundle::shipped().unwrap(), shipped_int8()] {
+        let options = ModelOptions { precision: Precision::Int8, ..ModelOptions::default() };
+        let error = Model::load(bundle, options).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ModelMismatch);
+    }
+    assert!("int8".parse::<Precision>().unwrap_err().contains("f16"));
 }
 
 #[test]
@@ -149,40 +168,103 @@ fn files_that_are_cut_or_changed_are_refused() {
 /// Files whose hashes are right and whose contents are not: made on purpose, not by accident.
 #[test]
 fn contents_that_make_no_sense_are_errors_and_never_panics() {
-    let folder = tempfile::tempdir().unwrap();
-    let level = SimdLevel::best();
-    let path = compile(folder.path(), &[SMALL], level);
-    let (sound, shipped) = (fs::read(&path).unwrap(), Bundle::shipped().unwrap());
-    let model = CompiledModel::open(&path).unwrap();
-    let names = ["image encoder", "mask decoder"];
-    let described =
-        names.map(|name| -> Value { serde_json::from_slice(model.network(name, SMALL).unwrap().unwrap()).unwrap() });
-    let hostile = folder.path().join("hostile.cutout");
-    let pixels = vec![90; 3 * 64 * 64];
-    let image = cutout_runtime::ImageView::rgb8(&pixels, Size::new(64, 64)).unwrap();
-    let mut random = Random(7);
-    let mut refused = 0;
-    const ROUNDS: usize = 100;
-    for round in 0..ROUNDS {
-        let mut networks = described.clone();
-        random.change(&mut networks[round % 2]);
-        let mut file = CompiledWriter::create(&hostile).unwrap();
+    for bundle in [Bundle::shipped().unwrap(), shipped_int8()] {
+        let forge = Forge::new(bundle);
+        let mut random = Random(7);
+        let mut refused = 0;
+        const ROUNDS: usize = 60;
+        for round in 0..ROUNDS {
+            let mut networks = forge.described.clone();
+            random.change(&mut networks[round % 2]);
+            let outcome = forge.answer(&networks);
+            let changed = networks[round % 2] != forge.described[round % 2];
+            refused += usize::from(changed && outcome.is_err());
+        }
+        assert!(refused > ROUNDS / 4, "{refused} of {ROUNDS} were refused");
+    }
+}
+
+/// What the scales of a quantised model may not be; and what they may be without a panic, whatever it gives.
+#[test]
+fn scales_that_make_no_sense_are_errors_and_never_panics() {
+    let forge = Forge::new(shipped_int8());
+    forge.answer(&forge.described).unwrap();
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut networks = forge.described.clone();
+        change(&mut networks[0]["graph"]);
+        assert!(networks != forge.described, "nothing was changed");
+        forge.answer(&networks)
+    };
+    let held: Vec<String> = forge.described[0]["graph"]["quantized"].as_object().unwrap().keys().cloned().collect();
+    let scaled: Vec<String> = forge.described[0]["graph"]["scaled"].as_object().unwrap().keys().cloned().collect();
+    assert!(held.len() > 20 && scaled.len() > 20);
+    for wrong in [json!(0.0), json!(-0.05), json!(1e39), json!(null)] {
+        let held = held.iter().step_by(25);
+        assert!(held.clone().all(|name| changed(&|g| g["quantized"][name]["scale"] = wrong.clone()).is_err()));
+        let scaled = scaled.iter().step_by(25);
+        assert!(scaled.clone().all(|name| changed(&|g| g["scaled"][name]["scales"][0] = wrong.clone()).is_err()));
+    }
+    for name in scaled.iter().step_by(31) {
+        let scales = |g: &mut Value, change: &dyn Fn(&mut Vec<Value>)| {
+            change(g["scaled"][name]["scales"].as_array_mut().unwrap());
+        };
+        assert!(changed(&|g| scales(g, &|all| all.truncate(3))).is_err());
+        assert!(changed(&|g| scales(g, &|all| all.clear())).is_err());
+        assert!(changed(&|g| scales(g, &|all| all.push(json!(1.0)))).is_err());
+        assert!(changed(&|g| g["scaled"][name]["axis"] = json!(7)).is_err());
+        for extreme in [1e-44, 3e38] {
+            let _ = changed(&|g| scales(g, &|all| all.fill(json!(extreme))));
+        }
+        let _ = changed(&|g| drop(g["scaled"].as_object_mut().unwrap().remove(name)));
+    }
+    for name in held.iter().step_by(19) {
+        for extreme in [1e-44, 3e38] {
+            let _ = changed(&|g| g["quantized"][name]["scale"] = json!(extreme));
+        }
+        let _ = changed(&|g| g["quantized"][name]["zero"] = json!(255));
+        let _ = changed(&|g| drop(g["quantized"].as_object_mut().unwrap().remove(name)));
+        assert!(changed(&|g| g["quantized"][name]["zero"] = json!(256)).is_err());
+    }
+}
+
+/// Makes files of other contents than what was compiled, with the right hashes.
+struct Forge {
+    bundle: Bundle,
+    folder: tempfile::TempDir,
+    sound: Vec<u8>,
+    /// The image encoder and the mask decoder.
+    described: [Value; 2],
+}
+
+impl Forge {
+    const NAMES: [&str; 2] = ["image encoder", "mask decoder"];
+
+    fn new(bundle: Bundle) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = compile_bundle(&bundle, folder.path(), &[SMALL], SimdLevel::best());
+        let (sound, model) = (fs::read(&path).unwrap(), CompiledModel::open(&path).unwrap());
+        let described =
+            Self::NAMES.map(|name| serde_json::from_slice(model.network(name, SMALL).unwrap().unwrap()).unwrap());
+        Forge { bundle, folder, sound, described }
+    }
+
+    /// What a model of these networks answers.
+    fn answer(&self, networks: &[Value; 2]) -> Result<Prediction, String> {
+        let (level, path) = (SimdLevel::best(), self.folder.path().join("hostile.cutout"));
+        let mut file = CompiledWriter::create(&path).unwrap();
         // As one part, behind the header, so that everything lies where it lay.
-        file.add(&sound[128..]).unwrap();
-        for (name, network) in names.iter().zip(&networks) {
+        file.add(&self.sound[128..]).unwrap();
+        for (name, network) in Self::NAMES.iter().zip(networks) {
             file.add_network(name, SMALL, network.to_string().as_bytes()).unwrap();
         }
-        file.finish(&shipped, level.name(), "f32").unwrap();
-        let outcome = load(&hostile, options(Some(InputShape::Fixed(SMALL)), level)).and_then(|model| {
-            let mut predictor = Predictor::new(model);
-            predictor.set_image(&image).map_err(|e| e.to_string())?;
-            let prompt = Prompt::new().with_point(30.0, 30.0, true);
-            predictor.predict(&prompt, &PredictOptions::default()).map_err(|e| e.to_string())
-        });
-        let changed = networks[round % 2] != described[round % 2];
-        refused += usize::from(changed && outcome.is_err());
+        file.finish(&self.bundle, level.name(), "f32").unwrap();
+        let pixels: Vec<u8> = (0..3 * 64 * 64).map(|i| (i * 7 % 251) as u8).collect();
+        let image = cutout_runtime::ImageView::rgb8(&pixels, Size::new(64, 64)).unwrap();
+        let mut predictor = Predictor::new(load(&path, options(Some(InputShape::Fixed(SMALL)), level))?);
+        predictor.set_image(&image).map_err(|e| e.to_string())?;
+        let prompt = Prompt::new().with_point(30.0, 30.0, true);
+        predictor.predict(&prompt, &PredictOptions::default()).map_err(|e| e.to_string())
     }
-    assert!(refused > ROUNDS / 4, "{refused} of {ROUNDS} were refused");
 }
 
 /// A linear congruential generator.

@@ -89,6 +89,31 @@ fn a_profile_says_what_runs() {
 }
 
 #[test]
+fn what_the_guard_names_and_the_decoder_stay_in_f32() {
+    const NAMED: &str = "image_encoder/neck/pw1/Conv";
+    let mut bundle = Bundle::shipped().unwrap();
+    bundle.set_f16_arithmetic_excluded(vec![NAMED.to_owned()]);
+    let options = ModelOptions {
+        operators: Operators::Own(SimdLevel::Scalar),
+        precision: Precision::F16Arithmetic,
+        input: Some(InputShape::Fixed(InputSize::new(64, 64))),
+        ..ModelOptions::default()
+    };
+    let mut predictor = Predictor::new(Model::load(bundle, options).unwrap());
+    let layers = predictor.model().profile_encoder(InputSize::new(64, 64), 1).unwrap();
+    for layer in layers.iter().filter(|l| l.operator == "linear") {
+        let expected = if layer.name == NAMED { Precision::F16 } else { Precision::F16Arithmetic };
+        assert_eq!(layer.precision, expected, "{}", layer.name);
+    }
+    assert!(layers.iter().any(|l| l.name == NAMED));
+    predictor.set_image(&scene_photo().view()).unwrap();
+    let prompt = Prompt::new().with_point(300.0, 200.0, true);
+    let layers = predictor.profile_decoder(&prompt, 1).unwrap();
+    assert!(layers.iter().any(|l| l.precision == Precision::F16));
+    assert!(layers.iter().all(|l| l.precision != Precision::F16Arithmetic));
+}
+
+#[test]
 fn an_embedding_that_was_prompted_in_another_precision_answers_as_a_fresh_one() {
     let prompt = Prompt::new().with_point(300.0, 200.0, true);
     let answer = |predictor: &mut Predictor| {

@@ -30,6 +30,8 @@ fn a_point_gives_a_mask_a_picture_and_the_same_mask_as_json() {
     for stage in ["preprocess_ms", "encode_ms", "decode_ms", "postprocess_ms"] {
         assert!(answer["timings"][stage].as_f64().unwrap() > 0.0, "{stage}");
     }
+    let crc = answer["embedding_crc32"].as_str().unwrap();
+    assert!(crc.len() == 8 && u32::from_str_radix(crc, 16).is_ok(), "{crc}");
     let masks = answer["masks"].as_array().unwrap();
     assert_eq!(masks.len(), 1);
     let rle: CocoRle = serde_json::from_value(masks[0]["rle"].clone()).unwrap();
@@ -164,4 +166,29 @@ fn what_cannot_be_done_is_one_clear_error_and_leaves_nothing() {
     let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["bad.npy", "empty.jpg", "file", "half.jpg", "noise.png"]);
+}
+
+#[test]
+fn an_exported_folder_answers_as_the_model_that_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = ["--size", "256x384"];
+    let export = cutout(&[&["models", "export", "cutout-s", "-o", "pair"], &size[..]].concat(), folder.path());
+    assert!(export.status.success(), "{}", String::from_utf8_lossy(&export.stderr));
+    let object = &scene_objects()[0];
+    let point = format!("{},{}", object.point.x, object.point.y);
+    let masks = |model: &[&str]| {
+        let output = cutout(&[&["segment", &scene(), "-p", &point, "--json"], model].concat(), folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["masks"].clone()
+    };
+    assert_eq!(masks(&["--model", "pair"]), masks(&["--model", "cutout-s", "--size", "256x384"]));
+
+    // Another size is refused, and a folder without a manifest says what it takes for granted.
+    let other = cutout(&["segment", &scene(), "-p", &point, "--model", "pair", "--size", "512"], folder.path());
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && told.contains("256x384") && told.contains("export"), "{told}");
+    std::fs::remove_file(folder.path().join("pair/manifest.json")).unwrap();
+    let bare = cutout(&["segment", &scene(), "-p", &point, "--model", "pair"], folder.path());
+    let told = String::from_utf8_lossy(&bare.stderr).into_owned();
+    assert!(bare.status.success() && told.contains("123.675") && told.contains("manifest.json"), "{told}");
 }

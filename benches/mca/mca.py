@@ -6,8 +6,8 @@ their cycles on models of processors. Needs cargo, both targets (`rustup target 
     python benches/mca/mca.py > benches/record/MACHINE/DATE/mca.txt
     python benches/mca/mca.py --assembly    # with the loops themselves
 
-A loop is a label and a branch back to it without another label between. Loops that evaluate functions are left out. Of all others of a
-kernel at one level and in one arithmetic, the one with the most multiply-accumulates counts: the largest tile. The peak of a model is
+A loop is a label and a branch back to it without another label between. Loops that evaluate functions, or measure a machine's peak, are left out. Of all others of a
+kernel at one level and in one arithmetic, the one with the most multiply-accumulates counts: the largest tile; of several, the one with the most instructions. The peak of a model is
 what it makes of multiply-accumulates alone. A loop that must be there and is not is an error.
 """
 import argparse
@@ -21,19 +21,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 500
-KERNELS = ("linear", "attention", "depthwise", "convolution")
+KERNELS = ("linear", "linear_u8", "attention", "depthwise", "convolution")
 
 # The models, with what they stand for. LLVM 19 has no model of Cortex-A76 and takes that of Cortex-A57 in its place; Neoverse N1 is
 # the server edition of the same core. Its model of Sapphire Rapids has one unit that multiplies 512 bits, that of Skylake has two.
 ARM, X86 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
 MODELS = {
-    ARM: {"neoverse-n1": "Neoverse N1, as Cortex-A76", "cortex-a72": "Cortex-A72"},
+    ARM: {"neoverse-n1": "Neoverse N1, as Cortex-A76", "cortex-a72": "Cortex-A72", "neoverse-v1": "Neoverse V1"},
     X86: {"sapphirerapids": "Sapphire Rapids", "skylake-avx512": "Skylake server"},
 }
 # Instructions of exponentials and error functions: rounding and scaling.
 FUNCTION = r"\s+(frint|fcvt[anmpz]|vround|vrndscale|vscalef|vcvtt?ps2)"
+# What a level's arithmetic runs on, where that is not all models of its target. Neoverse V1 stands for products of byte matrices only.
+ONLY = {("neon", "f16"): {"neoverse-n1"}, ("neon-dot", "u8"): {"neoverse-n1"}, ("neon-i8mm", "u8"): {"neoverse-v1"}}
 # Loops without which something is wrong here: kernel, level and arithmetic.
-REQUIRED = {ARM: {("linear", "neon", "f32"), ("linear", "neon", "f16")}, X86: {("linear", "avx2", "f32"), ("linear", "avx512", "f32")}}
+REQUIRED = {
+    ARM: {("linear", "neon", "f32"), ("linear", "neon", "f16")} | {("linear_u8", level, "u8") for level in ("neon", "neon-dot", "neon-i8mm")},
+    X86: {(kernel, level, kind) for kernel, kind in (("linear", "f32"), ("linear_u8", "u8")) for level in ("avx2", "avx512")},
+}
 
 Loop = namedtuple("Loop", "kernel level arithmetic macs body")
 
@@ -64,6 +69,10 @@ def macs(line):
     arm = re.match(r"\s+fml[as](?:l2?)?\s+v\d+\.(\d)([sh])", line)
     if arm:
         return int(arm[1]), "f16" if arm[2] == "h" else "f32"
+    if byte := re.match(r"\s+(smull|smlal2?|sdot|usmmla)\s+v\d+\.(?:8h|4s)", line):
+        return {"sdot": 16, "usmmla": 32}.get(byte[1], 8), "u8"
+    if byte := re.match(r"\s+(vpdpbusd|vpmaddwd)\s.*%([xyz])mm\d+$", line):
+        return {"x": 4, "y": 8, "z": 16}[byte[2]] * {"vpdpbusd": 4, "vpmaddwd": 2}[byte[1]], "u8"
     x86 = re.match(r"\s+vf(?:n?m(?:add|sub))\d+ps\s.*%([xyz])mm\d+(?:\s*\{.*)?$", line)
     return ({"x": 4, "y": 8, "z": 16}[x86[1]], "f32") if x86 else (0, None)
 
@@ -81,8 +90,8 @@ def loops(text, names):
             counts = [macs(text) for text in body]
             total = sum(count for count, _ in counts)
             kernel = next((k for k in KERNELS if f"cutout_kernels::{k}::" in function), None)
-            if total and kernel and not any(re.match(FUNCTION, text) for text in body):
-                level = next((level for level in ("avx512", "avx2") if level in function), "neon")
+            if total and kernel and "multiply" not in function and not any(re.match(FUNCTION, text) for text in body):
+                level = next((level for level in ("avx512", "avx2", "neon_dot", "neon_i8mm") if level in function), "neon").replace("_", "-")
                 yield Loop(kernel, level, arithmetic(body, counts), total, body)
 
 
@@ -106,13 +115,22 @@ def cycles(body, target, model):
 @functools.cache
 def peak(level, arithmetic, target, model):
     """Multiply-accumulates per cycle of a model that does nothing else, on registers that do not wait for one another."""
-    if target == X86:
+    if arithmetic == "u8":
+        body = {
+            "avx512": [f"\tvpdpbusd %zmm0, %zmm1, %zmm{n}" for n in range(2, 32)],
+            "avx2": [f"\tvpmaddwd %ymm0, %ymm1, %ymm2\n\tvpaddd %ymm2, %ymm{n}, %ymm{n}" for n in range(3, 16)],
+            "neon": [f"\tsmull v2.8h, v0.8b, v1.8b\n\tsmlal2 v2.8h, v0.16b, v1.16b\n\tsadalp v{n}.4s, v2.8h" for n in range(3, 32)],
+            "neon-dot": [f"\tsdot v{n}.4s, v0.16b, v1.4b[0]" for n in range(2, 32)],
+            "neon-i8mm": [f"\tusmmla v{n}.4s, v0.16b, v1.16b" for n in range(2, 32)],
+        }[level]
+    elif target == X86:
         register = {"avx512": "zmm", "avx2": "ymm"}[level]
         body = [f"\tvfmadd231ps %{register}0, %{register}1, %{register}{n}" for n in range(2, 16)]
     else:
         operand = {"f16": "8h", "f32": "4s"}[arithmetic[:3]]
         body = [f"\tfmla v{n}.{operand}, v0.{operand}, v1.{operand}" for n in range(2, 32)]
-    return sum(macs(text)[0] for text in body) / cycles(body, target, model)
+    lines = "\n".join(body).split("\n")
+    return sum(macs(text)[0] for text in lines) / cycles(lines, target, model)
 
 
 def tool(name):
@@ -133,15 +151,15 @@ def main():
         text = assembly(target)
         for loop in loops(text, demangled(text, tool("llvm-cxxfilt"))):
             key = (target, loop.kernel, loop.level, loop.arithmetic)
-            if key not in largest or loop.macs > largest[key].macs:
+            if key not in largest or (loop.macs, len(loop.body)) > (largest[key].macs, len(largest[key].body)):
                 largest[key] = loop
         missing = {key for key in REQUIRED[target] if (target, *key) not in largest}
         if missing:
             sys.exit(f"no loop found in the assembly for {target}: {', '.join(' '.join(key) for key in sorted(missing))}")
     for (target, *_), loop in sorted(largest.items(), key=lambda item: (item[0][0], KERNELS.index(item[0][1]), item[0][2:])):
         for model, processor in MODELS[target].items():
-            if loop.arithmetic == "f16" and model == "cortex-a72":
-                continue  # It has no arithmetic in half.
+            if model not in ONLY.get((loop.level, loop.arithmetic), MODELS[target].keys() - {"neoverse-v1"}):
+                continue
             count, best = cycles(loop.body, target, model), peak(loop.level, loop.arithmetic, target, model)
             rate = loop.macs / count
             print(f"| {loop.kernel} | {loop.level} | {loop.arithmetic} | {processor} | {loop.macs} | {count:.1f} | {rate:.2f} | {best:.1f} | "

@@ -1,13 +1,14 @@
 //! What the tests share: where things are, and how to say that something was not checked.
 #![forbid(unsafe_code)]
 
+pub mod qdq;
 mod sample;
 pub mod scene;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub use sample::{SceneObject, scene_objects, scene_path, scene_photo, senseless_prompts, shipped_model};
+pub use sample::{SceneObject, scene_objects, scene_path, scene_photo, senseless_prompts, shipped_int8, shipped_model};
 
 /// The root of the repository.
 pub fn root() -> PathBuf {

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use cutout::photo::Photo;
-use cutout_models::Bundle;
+use cutout_models::arch::InputSize;
+use cutout_models::arch::mask_decoder::DecoderShape;
+use cutout_models::onnx::Dim;
+use cutout_models::{Bundle, Quantization};
+use cutout_quantize::points::Points;
+use cutout_quantize::ranges;
 use cutout_runtime::{BBox, CocoRle, LowResLogits, Mask, Model, ModelOptions, Point, Prompt};
 use serde_json::Value;
 
@@ -44,6 +49,25 @@ pub fn shipped_model() -> Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
     let load = || Model::load(Bundle::shipped().expect("it is in the program"), ModelOptions::default());
     MODEL.get_or_init(|| load().expect("it runs here")).clone()
+}
+
+/// The shipped model in int8, roughly: all values of the image encoder have the same range.
+///
+/// # Panics
+/// If it cannot be quantised.
+pub fn shipped_int8() -> Bundle {
+    let folded = Bundle::shipped().and_then(|bundle| bundle.folded()).expect("it is in the program");
+    let shape = DecoderShape { prompts: Dim::Fixed(1), points: Dim::Fixed(2), embedding: (4, 4) };
+    let encoder = folded.image_encoder_onnx(InputSize::square(64)).expect("its own architecture");
+    let decoder = folded.mask_decoder_onnx(shape).expect("its own architecture");
+    let points = Points::of(&encoder).expect("a graph of known operators");
+    let layers = points.layers.into_iter().chain(Points::layers_of(&decoder).expect("a graph of known operators"));
+    // Some constants are computed of weights.
+    let stored = layers.map(|layer| layer.weight).filter(|weight| folded.weights().contains(weight));
+    let weights = stored.map(|weight| (weight, None)).collect();
+    let range = ranges::affine(-8.0, 8.0);
+    let activations = points.points.into_iter().map(|point| (point.value, range)).collect();
+    folded.to_int8(&weights, Quantization { activations, ..Quantization::default() }).expect("sound scales")
 }
 
 /// The objects in the photo.
