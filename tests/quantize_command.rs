@@ -22,8 +22,9 @@ fn text(path: &Path) -> &str {
 /// Stripes of two colours, `number` pixels wide.
 fn picture(folder: &Path, number: usize) {
     let size = Size::new(96, 64);
-    let value =
-        |i: usize| if (i / 3 % size.width + i / 3 / size.width) / number % 2 == 0 { 40 } else { 200 - i % 3 * 30 };
+    let value = |i: usize| {
+        if ((i / 3 % size.width + i / 3 / size.width) / number).is_multiple_of(2) { 40 } else { 200 - i % 3 * 30 }
+    };
     let pixels: Vec<u8> = (0..3 * size.pixels()).map(|i| value(i) as u8).collect();
     write_rgb_png(&folder.join(format!("{number}.png")), size, &pixels).unwrap();
 }

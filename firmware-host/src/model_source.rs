@@ -1,5 +1,6 @@
 //! From what a user calls a model to the model.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -67,7 +68,9 @@ pub(crate) fn load_named(model: &str, cache: &Cache) -> Result<Bundle> {
 fn warn_of_defaults(bundle: &Bundle) {
     let Normalization { mean, std } = bundle.normalization();
     let size = bundle.input_size();
-    eprintln!(
+    // Nobody who could be told is there if this fails.
+    let _ = writeln!(
+        std::io::stderr().lock(),
         "warning: {} has no {MANIFEST_FILE}: images are normalised as for Segment Anything, mean {mean:?} and deviation {std:?} in grey \
          levels, at the encoder's own size, {size} (height x width); docs/onnx.md says how to say otherwise",
         bundle.name()

@@ -1,6 +1,7 @@
 //! Image encoders on trial: what one gives, and how far that is from what another gives.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use cutout_models::Bundle;
 use cutout_models::arch::InputSize;
@@ -89,10 +90,11 @@ impl Bench {
         let mut outputs = Vec::with_capacity(samples.len());
         for sample in samples {
             let key = (sample.size.height, sample.size.width);
-            if !networks.contains_key(&key) {
-                networks.insert(key, self.network(bundle.image_encoder_onnx(sample.size)?)?);
-            }
-            outputs.push(self.run(&networks[&key], sample)?);
+            let network = match networks.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.network(bundle.image_encoder_onnx(sample.size)?)?),
+            };
+            outputs.push(self.run(network, sample)?);
         }
         Ok(outputs)
     }

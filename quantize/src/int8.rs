@@ -112,12 +112,12 @@ impl Quantizer {
         let variances = known.map(|k| k.variances());
         let kept = weights::quantize(&values, layer.form, variances.as_deref());
         let mut changes = Changes::default();
-        if let (Some(known), Some(bias)) = (known, &layer.bias) {
-            if let Some(errors) = weights::mean_errors(&values, &kept.values, layer.form, &known.means()) {
-                let mut bias_values = self.bundle.weights().to_f32(bias)?;
-                bias_values.iter_mut().zip(errors).for_each(|(b, error)| *b = (f64::from(*b) - error) as f32);
-                changes.tensors.insert(bias.clone(), bias_values);
-            }
+        if let (Some(known), Some(bias)) = (known, &layer.bias)
+            && let Some(errors) = weights::mean_errors(&values, &kept.values, layer.form, &known.means())
+        {
+            let mut bias_values = self.bundle.weights().to_f32(bias)?;
+            bias_values.iter_mut().zip(errors).for_each(|(b, error)| *b = (f64::from(*b) - error) as f32);
+            changes.tensors.insert(bias.clone(), bias_values);
         }
         changes.tensors.insert(layer.weight.clone(), kept.values);
         changes.weights.insert(layer.weight.clone(), kept.scales);

@@ -1,5 +1,6 @@
 //! What hurts least: trials on a few pictures.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutout_models::arch::InputSize;
@@ -53,11 +54,14 @@ impl Trials {
         let mut outputs = Vec::with_capacity(self.samples.len());
         for sample in &self.samples {
             let InputSize { height, width } = sample.size;
-            if !networks.contains_key(&(height, width)) {
-                let model = changes.image_encoder(&quantizer.bundle, sample.size)?;
-                networks.insert((height, width), self.bench.network(model)?);
-            }
-            outputs.push(self.bench.run(&networks[&(height, width)], sample)?);
+            let network = match networks.entry((height, width)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let model = changes.image_encoder(&quantizer.bundle, sample.size)?;
+                    new.insert(self.bench.network(model)?)
+                }
+            };
+            outputs.push(self.bench.run(network, sample)?);
         }
         Ok(distance(&self.reference, &outputs))
     }
