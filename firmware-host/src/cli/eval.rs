@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Selection, Zoomed, evaluate};
+use cutout_quantize::eval::{Dataset, FilledBox, Progress, Report, Zoomed, evaluate};
 use cutout_runtime::engine::Precision;
 use cutout_runtime::{InputShape, Model, Predictor, Size, Zoom};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::compute::Compute;
+use super::objects::Objects;
 use super::print_json;
 use super::values::{SizeArg, parse_size};
 use crate::model_source::load_bundle;
@@ -61,18 +62,8 @@ pub(super) struct EvalArgs {
     /// Zoom in on small objects, as `cutout segment --zoom` does; such an answer runs the image encoder once more
     #[arg(long)]
     zoom: bool,
-    /// Which split of the annotations to take
-    #[arg(long, value_name = "NAME", default_value = "heldout")]
-    split: String,
-    /// Only these sources, by the names of their folders; may be repeated
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    source: Vec<String>,
-    /// At most N objects of each source, drawn at random but always the same ones for a seed; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    limit: usize,
-    /// Seed of the draw
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    objects: Objects,
     /// Print JSON: {"overall": {...}, "sources": {NAME: {...}}, ...}
     #[arg(long)]
     json: bool,
@@ -89,13 +80,7 @@ pub(super) struct EvalArgs {
 /// Where the folder is no data set or holds nothing of what is asked for, the model cannot be loaded or fails, or no
 /// object could be scored.
 pub(super) fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
-    let selection = Selection {
-        split: args.split,
-        sources: args.source,
-        limit: (args.limit > 0).then_some(args.limit),
-        seed: args.seed,
-    };
-    let dataset = Dataset::open(&args.dir, selection)?;
+    let dataset = Dataset::open(&args.dir, args.objects.into())?;
     let mut bar = Bar::new(dataset.objects());
     let (evaluation, name) = if args.baseline {
         (evaluate(&dataset, &mut FilledBox::default(), &decode, &mut bar)?, "filled box".to_owned())

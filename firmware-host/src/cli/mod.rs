@@ -7,6 +7,8 @@ mod eval;
 mod layers;
 mod models;
 #[cfg(feature = "quantize")]
+mod objects;
+#[cfg(feature = "quantize")]
 mod quantize;
 mod segment;
 mod values;

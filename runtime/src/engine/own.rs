@@ -88,6 +88,7 @@ impl Own {
         level: SimdLevel,
     ) -> std::result::Result<Self, String> {
         graph.check_scales(&store.constants())?;
+        store.take_no_lowest(&graph.scaled);
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         let (early, fixed) = (owned(inputs.early), owned(inputs.fixed));
         let levels = inputs.levels.map(|(name, normalization)| (name.to_owned(), normalization));

@@ -17,8 +17,9 @@ pub enum Precision {
     /// In f16, multiplied in f32: half the memory for weights, and masks that hardly differ.
     F16,
     /// In f16, multiplied and summed in f16 where the processor can (FEAT_FP16 of ARM, twice as many in a cycle), else as
-    /// [`F16`](Precision::F16). Nothing guards the range: numbers beyond 65504 become infinite, and masks wrong. Also the SIMD level
-    /// `scalar` computes so, slowly and with the same sums: to try it on other machines.
+    /// [`F16`](Precision::F16). Numbers beyond 65504 become infinite, and masks wrong: what a calibrated model's manifest names, and the
+    /// mask decoder, stay in f32; nothing guards a model that was not calibrated. Also the SIMD level `scalar` computes so, slowly and
+    /// with the same sums: to try it on other machines.
     F16Arithmetic,
     /// Weights and activations in integers of eight bits. It is the model that says which layers run so, see
     /// [`cutout_models::Precision`]; nobody asks for it.

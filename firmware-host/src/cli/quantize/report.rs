@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use cutout_models::Bundle;
 use cutout_quantize::calibrate::Watch;
-use cutout_quantize::eval::{Comparison, Dataset, Progress, Selection, compare};
+use cutout_quantize::eval::{Comparison, Dataset, Progress, compare};
 use cutout_quantize::search::LayerError;
 use cutout_runtime::engine::Precision;
 use cutout_runtime::{Model, ModelOptions, Predictor};
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::make::SENSITIVITY;
+use crate::cli::objects::Objects;
 use crate::cli::{eval, print_json};
 use crate::disk::human_bytes;
 use crate::model_source::load_bundle;
@@ -52,15 +53,8 @@ pub(super) struct ReportArgs {
     /// Folder of annotated images, see `cutout eval --help`
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Which split of the annotations to take
-    #[arg(long, value_name = "NAME", default_value = "heldout")]
-    split: String,
-    /// Only these sources; may be repeated
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    source: Vec<String>,
-    /// At most N objects of each source; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    limit: usize,
+    #[command(flatten)]
+    objects: Objects,
     /// Threads to compute on; 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -91,13 +85,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
-    let selection = Selection {
-        split: args.split.clone(),
-        sources: args.source.clone(),
-        limit: (args.limit > 0).then_some(args.limit),
-        seed: 0,
-    };
-    let dataset = Dataset::open(&args.data, selection)?;
+    let dataset = Dataset::open(&args.data, args.objects.clone().into())?;
     // What is looked at closely comes last: worst cases are the last model's.
     let names: Vec<&String> = std::iter::once(&args.model).chain(args.others.iter().rev()).collect();
     let mut bar = Bar(Steps::on_stderr());

@@ -20,7 +20,7 @@ pub(crate) struct Description {
     pub(super) quantized: BTreeMap<String, Quantization>,
     /// Constants that are stored as integers, with their scales.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) scaled: BTreeMap<String, WeightScale>,
+    pub(crate) scaled: BTreeMap<String, WeightScale>,
 }
 
 /// An input, and its shape.

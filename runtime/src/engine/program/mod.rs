@@ -254,8 +254,6 @@ impl Program {
 
 /// Copies a view of a buffer to `out`, row-major.
 fn copy<E: Copy + Send + Sync>(source: &[E], view: &View, out: &mut [E]) {
-    Nest::new(&view.shape, [&view.strides], [view.offset]).run(out, |[from], [step], out| match step {
-        1 => out.copy_from_slice(&source[from..from + out.len()]),
-        _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
-    });
+    Nest::new(&view.shape, [&view.strides], [view.offset])
+        .run(out, |[from], [step], out| nest::gather(source, from, step, out));
 }

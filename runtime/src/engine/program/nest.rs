@@ -84,6 +84,14 @@ impl<const N: usize> Nest<N> {
     }
 }
 
+/// Copies a run of elements, every `step`-th from `from` on.
+pub(super) fn gather<E: Copy>(source: &[E], from: usize, step: usize, out: &mut [E]) {
+    match step {
+        1 => out.copy_from_slice(&source[from..from + out.len()]),
+        _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::view::View;

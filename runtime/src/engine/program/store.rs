@@ -115,12 +115,24 @@ impl Store {
         &self.in_f32
     }
 
-    /// How weights are packed; `parts` of a constant have its name before a space.
+    /// How weights are packed. Those that are a part of a constant have its name, a space, and which part.
     pub(crate) fn storage_of(name: &str, storage: Storage, in_f32: &BTreeSet<String>) -> Storage {
-        let whole = name.split(' ').next().unwrap_or(name);
+        let is_of =
+            |whole: &String| name.strip_prefix(whole).is_some_and(|part| part.is_empty() || part.starts_with(' '));
         match storage {
-            Storage::F16Arithmetic if in_f32.contains(whole) => Storage::F16,
+            Storage::F16Arithmetic if in_f32.iter().any(is_of) => Storage::F16,
             other => other,
+        }
+    }
+
+    /// Makes constants of integers that the kernels do not take those of the numbers that they stand for. Their scales have been checked.
+    pub(crate) fn take_no_lowest(&self, scaled: &BTreeMap<String, WeightScale>) {
+        for (name, (shape, constant)) in self.constants().iter_mut() {
+            if let (Constant::I8(integers), Some(scale)) = (&*constant, scaled.get(name))
+                && integers.contains(&i8::MIN)
+            {
+                *constant = Constant::F32(scale.numbers(shape, integers));
+            }
         }
     }
 

@@ -143,16 +143,14 @@ impl<'g> Lowering<'g> {
     /// A value `[batch, heads, tokens, width]` whose last dimension lies side by side; `turned`: its last two dimensions are given in
     /// the other order.
     pub(super) fn heads(&mut self, value: ValueId, turned: bool) -> Result<Place> {
-        let turn = |view: &View| if turned { view.permuted(&[0, 1, 3, 2]) } else { view.clone() };
+        let order = order_of_heads(turned);
         let place = self.place(value)?;
-        let view = turn(&place.view);
+        let view = place.view.permuted(&order);
         if view.strides[3] == 1 {
             return Ok(Place { buffer: place.buffer, view });
         }
         let dense = View::contiguous(&view.shape);
-        let wanted = turn(&dense);
-        let order = if turned { [0, 1, 3, 2] } else { [0, 1, 2, 3] };
-        let place = self.lay(value, wanted, &order)?;
+        let place = self.lay(value, dense.permuted(&order), &order)?;
         Ok(Place { buffer: place.buffer, view: dense })
     }
 
@@ -190,4 +188,10 @@ impl<'g> Lowering<'g> {
         self.set(out, Place { buffer, view });
         Ok(())
     }
+}
+
+/// The order of dimensions that makes a value `[batch, heads, tokens, width]` of one whose last two are in the other order, or the other
+/// way round.
+pub(super) fn order_of_heads(turned: bool) -> [usize; 4] {
+    if turned { [0, 1, 3, 2] } else { [0, 1, 2, 3] }
 }

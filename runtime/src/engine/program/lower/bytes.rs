@@ -171,13 +171,12 @@ impl<'g> Lowering<'g> {
             return Ok(false);
         }
         let bytes = self.contiguous_bytes(node.inputs[0], bytes);
-        let target = View::contiguous(self.shape(out));
-        let start = pads.iter().zip(&target.strides).map(|(&p, stride)| p as usize * stride).sum();
-        let target = Target::Bytes { zero: bytes.quantization.zero, length: target.len() };
-        let (strides, length) = (View::contiguous(self.shape(out)).strides, self.shape(out).iter().product());
-        let operation = Pad { source: bytes.view.clone(), strides, start, target };
-        let buffer = self.emit_bytes(&node.name, operation, vec![bytes.buffer], length);
-        self.set_bytes(out, Bytes { buffer, view: View::contiguous(self.shape(out)), ..bytes });
+        let view = View::contiguous(self.shape(out));
+        let start = pads.iter().zip(&view.strides).map(|(&p, stride)| p as usize * stride).sum();
+        let target = Target::Bytes { zero: bytes.quantization.zero, length: view.len() };
+        let operation = Pad { source: bytes.view.clone(), strides: view.strides.clone(), start, target };
+        let buffer = self.emit_bytes(&node.name, operation, vec![bytes.buffer], view.len());
+        self.set_bytes(out, Bytes { buffer, view, ..bytes });
         Ok(true)
     }
 
@@ -209,7 +208,8 @@ impl<'g> Lowering<'g> {
         let Some(bytes) = self.bytes[x].clone() else { return Ok(false) };
         let out = self.quantization(node.outputs[0]);
         let unit = out.map_or(1.0, |out| out.scale);
-        if gamma.len() > WIDEST_NORM || !gamma.iter().chain(&*beta).all(|v| is_multiplier(by(*v, unit))) {
+        let sound = epsilon >= 0.0 && gamma.len() <= WIDEST_NORM;
+        if !sound || !gamma.iter().chain(&*beta).all(|v| is_multiplier(by(*v, unit))) {
             return Ok(false);
         }
         let Some((bytes, rows)) = self.byte_rows(x, bytes) else { return Ok(false) };

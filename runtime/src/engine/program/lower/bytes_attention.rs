@@ -5,6 +5,7 @@ use cutout_kernels::attention_u8::MOST_BIAS;
 use super::super::graph::{Node, ValueId};
 use super::super::operations::{Bias, ByteAttention};
 use super::super::view::View;
+use super::attention::order_of_heads;
 use super::bytes::Bytes;
 use super::{Lowering, Result};
 
@@ -55,14 +56,13 @@ impl<'g> Lowering<'g> {
 
     /// As [`heads`](Self::heads).
     fn heads_of_bytes(&mut self, value: ValueId, bytes: Bytes, turned: bool) -> Bytes {
-        let turn = |view: &View| if turned { view.permuted(&[0, 1, 3, 2]) } else { view.clone() };
-        let view = turn(&bytes.view);
+        let order = order_of_heads(turned);
+        let view = bytes.view.permuted(&order);
         if view.strides[3] == 1 {
             return Bytes { view, ..bytes };
         }
         let dense = View::contiguous(&view.shape);
-        let order = if turned { [0, 1, 3, 2] } else { [0, 1, 2, 3] };
-        let bytes = self.lay_bytes(value, &bytes, turn(&dense), &order);
+        let bytes = self.lay_bytes(value, &bytes, dense.permuted(&order), &order);
         Bytes { view: dense, ..bytes }
     }
 }

@@ -230,11 +230,11 @@ impl<'g> Lowering<'g> {
         self.integers_along(value, 0).ok_or_else(|| "its weights are no integers".into())
     }
 
-    /// The scales of weights that are integers which the kernels take, if they are those of indices of `axis`.
+    /// The scales of weights that are integers, if they are those of indices of `axis`.
     fn integers_along(&self, value: ValueId, axis: usize) -> Option<&'g WeightScale> {
         let known = &self.graph.values[value];
         let taken = match known.constant.as_ref()? {
-            Constant::I8(integers) => integers.iter().all(|weight| *weight > i8::MIN),
+            Constant::I8(_) => true,
             Constant::Packed => self.store.has_integers(&known.name),
             Constant::F32(_) | Constant::Ints(_) => false,
         };

@@ -9,7 +9,7 @@ use cutout_kernels::requantize::{self, Clamp, Table};
 use rayon::prelude::*;
 
 use super::super::super::Precision;
-use super::super::nest::Nest;
+use super::super::nest::{Nest, gather};
 use super::super::operation::{Operation, bytes, bytes_mut};
 use super::super::quantization::Quantization;
 use super::super::view::{Rows, View};
@@ -85,10 +85,7 @@ impl Operation for MapBytes {
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
         let source = bytes(inputs[0]);
         self.nest.run(bytes_mut(out, self.length), |[from], [step], out| {
-            match step {
-                1 => out.copy_from_slice(&source[from..from + out.len()]),
-                _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
-            }
+            gather(source, from, step, out);
             requantize::map(self.level, &self.table, out);
         });
     }
@@ -132,23 +129,20 @@ impl Operation for AddBytes {
     }
 
     fn run(&self, inputs: &[&[f32]], out: &mut [f32]) {
-        let (a, b) = (bytes(inputs[0]), bytes(inputs[1]));
+        let sources = [bytes(inputs[0]), bytes(inputs[1])];
         let clamp = whole(self.out.zero);
         let multipliers = self.operands.map(|q| by(q.scale, self.out.scale));
         self.nest.run(bytes_mut(out, self.length), |from, steps, out| {
             // Bytes that do not lie side by side are brought there first.
             let mut gathered = [Vec::new(), Vec::new()];
-            for (i, (values, gathered)) in [a, b].iter().zip(&mut gathered).enumerate().filter(|(i, _)| steps[*i] != 1)
-            {
-                gathered.extend((0..out.len()).map(|at| values[from[i] + at * steps[i]]));
+            for i in (0..2).filter(|i| steps[*i] != 1) {
+                gathered[i].resize(out.len(), 0);
+                gather(sources[i], from[i], steps[i], &mut gathered[i]);
             }
-            let [left, right] = [(0, a), (1, b)].map(|(i, values)| match steps[i] {
-                1 => &values[from[i]..from[i] + out.len()],
-                _ => &gathered[i][..],
-            });
-            let [left, right] = [(0, left), (1, right)].map(|(i, values)| {
-                let (zero, multiplier) = (self.operands[i].zero, multipliers[i]);
-                Term { values, zero, multiplier }
+            let [left, right] = [0, 1].map(|i| {
+                let side_by_side = steps[i] == 1;
+                let values = if side_by_side { &sources[i][from[i]..from[i] + out.len()] } else { &gathered[i] };
+                Term { values, zero: self.operands[i].zero, multiplier: multipliers[i] }
             });
             add_u8(self.level, &left, &right, &clamp, out);
         });

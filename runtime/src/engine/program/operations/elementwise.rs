@@ -6,7 +6,7 @@ use cutout_kernels::transpose::transpose;
 use rayon::prelude::*;
 
 use super::super::super::Precision;
-use super::super::nest::Nest;
+use super::super::nest::{Nest, gather};
 use super::super::operation::{Operation, bytes, bytes_mut};
 use super::super::view::View;
 
@@ -110,10 +110,7 @@ impl Operation for Unary {
             UnaryOp::Sin => each(out, &f32::sin),
             UnaryOp::Cos => each(out, &f32::cos),
             UnaryOp::Gelu => self.nest.run(out, |[from], [step], out| {
-                match step {
-                    1 => out.copy_from_slice(&source[from..from + out.len()]),
-                    _ => out.iter_mut().enumerate().for_each(|(i, o)| *o = source[from + i * step]),
-                }
+                gather(source, from, step, out);
                 activation::apply(self.level, Activation::Gelu, out);
             }),
         }
