@@ -26,7 +26,9 @@ mod postprocess;
 mod predictor;
 mod preprocess;
 mod prompt;
+mod simplify;
 mod timings;
+mod tracker;
 mod zoom;
 
 pub use coco_rle::CocoRle;
@@ -43,5 +45,7 @@ pub use postprocess::{Upscaler, stability_score, upscale_to_image};
 pub use predictor::{MASK_THRESHOLD, PredictOptions, Prediction, Predictor, ScoredMask};
 pub use preprocess::{InputElement, InputLayout, Normalization, Preprocessor};
 pub use prompt::{LowResLogits, MAX_POINTS, PointLabel, Prompt};
+pub use simplify::{Outline, outline};
 pub use timings::StageTimings;
+pub use tracker::{Tracked, Tracker};
 pub use zoom::Zoom;

@@ -151,6 +151,11 @@ impl Predictor {
         Ok(())
     }
 
+    /// Takes the embedding back that prompts refer to, with what was computed of it for them; none is set then.
+    pub fn take_embedding(&mut self) -> Option<ImageEmbedding> {
+        self.embedding.take()
+    }
+
     /// The embedding that prompts refer to.
     pub fn embedding(&self) -> Option<&ImageEmbedding> {
         self.embedding.as_ref()
