@@ -9,7 +9,7 @@ use std::path::Path;
 
 use cutout_runtime::{ImageView, Size};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 pub use error::{Fault, PhotoError};
 
@@ -44,12 +44,14 @@ impl Photo {
         read(path).and_then(|bytes| Self::decode(&bytes)).map_err(|fault| PhotoError::new(path, fault))
     }
 
-    /// Decodes the bytes of a file, such as an upload; otherwise as [`open`](Self::open).
+    /// Decodes the bytes of a file; otherwise as [`open`](Self::open).
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        let format = container::kind(bytes)?;
-        if container::is_cut_short(format, bytes) {
-            return Err(Fault::CutShort);
-        }
+        Self::decode_within(bytes, MAX_PIXELS)
+    }
+
+    /// Decodes the bytes of a file, such as an upload, if it has at most so many pixels; otherwise as [`open`](Self::open).
+    pub fn decode_within(bytes: &[u8], max_pixels: u64) -> Result<Self, Fault> {
+        let format = whole(bytes)?;
         // The sides are checked below rather than by the decoder, which would not say what they are.
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(MAX_DECODED_BYTES);
@@ -61,7 +63,11 @@ impl Photo {
             return Err(Fault::Damaged("it has no pixels".into()));
         }
         let pixels = u64::from(width) * u64::from(height);
-        if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS || decoder.total_bytes() > MAX_DECODED_BYTES {
+        if width > MAX_SIDE
+            || height > MAX_SIDE
+            || pixels > max_pixels.min(MAX_PIXELS)
+            || decoder.total_bytes() > MAX_DECODED_BYTES
+        {
             return Err(Fault::TooManyPixels { width, height });
         }
         // Damaged EXIF data is no reason to refuse a picture that can be seen.
@@ -70,6 +76,15 @@ impl Photo {
         image.apply_orientation(orientation);
         let size = Size::new(image.width() as usize, image.height() as usize);
         Ok(Photo { size, pixels: to_rgb8(image) })
+    }
+
+    /// Whether these bytes are a picture of some kind that is decoded, with its end: much cheaper than decoding it, which
+    /// may still fail.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), where its end is not there or it is none.
+    pub fn check(bytes: &[u8]) -> Result<(), Fault> {
+        whole(bytes).map(drop)
     }
 
     /// A photo from pixels in memory: `pixels` are `size.height` rows of `size.width` RGB triples without gaps.
@@ -93,6 +108,11 @@ impl Photo {
         &self.pixels
     }
 
+    /// The RGB triples themselves.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
     /// The RGB triples, to be drawn on.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
@@ -104,8 +124,17 @@ impl Photo {
     }
 }
 
+/// The kind of picture, which has its end.
+fn whole(bytes: &[u8]) -> Result<ImageFormat, Fault> {
+    let format = container::kind(bytes)?;
+    match container::is_cut_short(format, bytes) {
+        true => Err(Fault::CutShort),
+        false => Ok(format),
+    }
+}
+
 /// The bytes of the file, at most [`MAX_FILE_BYTES`], whatever sort of file it is: pipes and devices may never end.
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {

@@ -1,70 +1,27 @@
-//! Many pictures: those in a folder, or the frames of a recorded camera stream.
+//! Pictures for calibration: those of a folder, or the frames of a recording.
 
-mod recording;
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use cutout_quantize::calibrate::{PictureError, Pictures};
 use cutout_runtime::Size;
 
-use crate::photo::Photo;
+use crate::source::Collection;
 
-pub use recording::Recording;
-
-/// Endings of files that are taken for pictures.
-const ENDINGS: [&str; 10] = ["jpg", "jpeg", "png", "webp", "bmp", "pnm", "ppm", "pgm", "pbm", "pam"];
-
-/// Pictures in files.
-pub struct Folder {
-    files: Vec<PathBuf>,
-}
-
-impl Folder {
-    /// The pictures in a folder and those below it, by name. Files are told by their endings and not opened yet.
-    ///
-    /// # Errors
-    /// Where the folder, or one below it, cannot be read.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let mut files = Vec::new();
-        collect(folder, &mut files)?;
-        files.sort();
-        Ok(Folder { files })
-    }
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let cannot = || format!("{} cannot be read: check the path and its permissions", folder.display());
-    for entry in std::fs::read_dir(folder).with_context(cannot)? {
-        let entry = entry.with_context(cannot)?;
-        let (path, kind) = (entry.path(), entry.file_type().with_context(cannot)?);
-        if kind.is_dir() {
-            collect(&path, files)?;
-        } else if is_picture(&path) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_picture(path: &Path) -> bool {
-    path.extension().is_some_and(|e| ENDINGS.contains(&e.to_string_lossy().to_lowercase().as_str()))
-}
-
-impl Pictures for Folder {
+impl Pictures for Collection {
     fn len(&self) -> usize {
-        self.files.len()
+        self.len()
     }
 
     fn name(&self, number: usize) -> String {
-        self.files[number].display().to_string()
+        self.name(number)
     }
 
     fn load(&self, number: usize) -> Result<(Vec<u8>, Size), PictureError> {
         // The name is said by whoever reports the fault.
-        let bytes = std::fs::read(&self.files[number])?;
-        let photo = Photo::decode(&bytes).map_err(|fault| fault.to_string())?;
-        Ok((photo.pixels().to_vec(), photo.size()))
+        let photo = self.read(number)?.develop()?.to_rgb();
+        let size = photo.size();
+        Ok((photo.into_pixels(), size))
     }
 }
 
@@ -73,13 +30,11 @@ impl Pictures for Folder {
 /// # Errors
 /// Where it cannot be read, or is a file of another kind; says what to do.
 pub fn open(path: &Path) -> Result<Box<dyn Pictures>> {
-    if path.is_dir() {
-        return Ok(Box::new(Folder::open(path)?));
-    }
-    if is_picture(path) && path.is_file() {
+    let pictures = Collection::open(path)?;
+    if matches!(pictures, Collection::Folder(_)) && !path.is_dir() {
         bail!("{} is a single picture: give a folder of pictures, or a recording (.y4m, .mjpeg)", path.display());
     }
-    Ok(Box::new(Recording::open(path)?))
+    Ok(Box::new(pictures))
 }
 
 #[cfg(test)]
