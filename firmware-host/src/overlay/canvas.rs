@@ -8,20 +8,40 @@ use embedded_graphics::primitives::Rectangle;
 
 use super::Blend;
 
-/// Borrowed RGB pixels, one byte per channel, rows from the top without gaps: a photo or a framebuffer. What is drawn
+/// Borrowed RGB pixels, one byte per channel, rows from the top: a photo, or what a display shows. What is drawn
 /// outside is clipped.
 #[derive(Debug)]
 pub struct RgbCanvas<'a> {
     pixels: &'a mut [[u8; 3]],
     size: Size,
+    /// Pixels from the start of a row to that of the next.
+    stride: u32,
 }
 
 impl<'a> RgbCanvas<'a> {
-    /// A canvas over `bytes`; `None` unless they are `3 * width * height`, or if a side exceeds `i32`.
+    /// A canvas over `bytes`, rows without gaps; `None` unless they are `3 * width * height`, or if a side exceeds `i32`.
     pub fn new(bytes: &'a mut [u8], size: Size) -> Option<Self> {
         let expected = u64::from(size.width).checked_mul(u64::from(size.height))?.checked_mul(3)?;
         let drawable = i32::try_from(size.width).is_ok() && i32::try_from(size.height).is_ok();
-        (drawable && bytes.len() as u64 == expected).then_some(RgbCanvas { pixels: bytes.as_chunks_mut().0, size })
+        let fits = drawable && bytes.len() as u64 == expected;
+        fits.then_some(RgbCanvas { pixels: bytes.as_chunks_mut().0, size, stride: size.width })
+    }
+
+    /// A rectangle of this canvas, as far as it lies on it, as a canvas of its own: its corner is the origin, and what
+    /// is drawn beyond it is clipped.
+    pub fn part(&mut self, area: Rectangle) -> RgbCanvas<'_> {
+        let Rectangle { top_left, size } = area.intersection(&self.bounding_box());
+        let from = top_left.y as usize * self.stride as usize + top_left.x as usize;
+        RgbCanvas { pixels: self.pixels.get_mut(from..).unwrap_or_default(), size, stride: self.stride }
+    }
+
+    /// Copies tightly packed RGB rows of this canvas's width to it, as many as there are.
+    pub fn copy_from(&mut self, rows: &[u8]) {
+        let width = self.size.width;
+        for (y, row) in rows.as_chunks().0.chunks_exact(width.max(1) as usize).enumerate() {
+            let Ok(y) = i32::try_from(y) else { return };
+            self.stretch(Point::new(0, y), width).iter_mut().zip(row).for_each(|(pixel, new)| *pixel = *new);
+        }
     }
 
     /// The pixels of row `start.y` from `start.x` on, `len` of them or what of these lies on the canvas.
@@ -32,7 +52,8 @@ impl<'a> RgbCanvas<'a> {
         if from >= to || !(0..height).contains(&y) {
             return &mut [];
         }
-        &mut self.pixels[(y * width + from) as usize..(y * width + to) as usize]
+        let row = y * i64::from(self.stride);
+        &mut self.pixels[(row + from) as usize..(row + to) as usize]
     }
 
     fn mix(&mut self, start: Point, len: u32, colour: Rgb888, alpha: u8) {

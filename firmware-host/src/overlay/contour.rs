@@ -22,6 +22,37 @@ where
     I: Iterator<Item = Span> + Clone,
 {
     let pen = Pen::new(colour, scale);
+    for_each_row(target, spans, pen.reach, |target, window| window.draw_row(target, &pen))
+}
+
+/// Draws the pixels of a mask that touch its edge with a side, holes included: the thinnest line that there is, for
+/// displays on which every pixel counts. Where the object leaves the picture there is none.
+pub fn draw_outline<D, I>(target: &mut D, spans: I, colour: Rgb888) -> Result<(), D::Error>
+where
+    D: Blend,
+    I: Iterator<Item = Span> + Clone,
+{
+    for_each_row(target, spans, 1, |target, mut window| {
+        for x in 0..window.width {
+            if window.is_edge(x) {
+                target.cover(Point::new(x as i32, window.y as i32), 1, colour, 255)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Calls `draw` for each row of the target within `reach` of a span, with the rows within reach of it.
+fn for_each_row<D, I>(
+    target: &mut D,
+    spans: I,
+    reach: i64,
+    draw: impl Fn(&mut D, Window<I>) -> Result<(), D::Error>,
+) -> Result<(), D::Error>
+where
+    D: Blend,
+    I: Iterator<Item = Span> + Clone,
+{
     let Size { width, height } = target.bounding_box().size;
     let (width, height) = (i64::from(width), i64::from(height));
     // From the first span that is within reach of row `y`.
@@ -29,15 +60,15 @@ where
     let mut y = 0;
     while let Some(first) = ahead.clone().next() {
         let first = i64::from(first.y);
-        if first + pen.reach < y {
+        if first + reach < y {
             ahead.next();
             continue;
         }
-        y = y.max(first - pen.reach);
+        y = y.max(first - reach);
         if y >= height {
             break;
         }
-        Window::new(ahead.clone(), y, pen.reach, width, height).draw_row(target, &pen)?;
+        draw(target, Window::new(ahead.clone(), y, reach, width, height))?;
         y += 1;
     }
     Ok(())
@@ -124,6 +155,12 @@ impl<I: Iterator<Item = Span> + Clone> Window<I> {
             x += step;
         }
         pen.draw(target, start, self.y, self.width - start, shade)
+    }
+
+    /// Whether pixel (x, y) is inside and shares a side with one that is not.
+    fn is_edge(&mut self, x: i64) -> bool {
+        let middle = self.rows[self.reach as usize].as_mut().map(|row| row.at(x));
+        middle.is_some_and(|(inside, _)| inside) && self.nearest(x).0.is_some_and(|squared| squared <= 1)
     }
 
     /// Squared distance from (x, y) to the nearest pixel of the other sort, if it is within reach, and how far to go to
@@ -238,6 +275,16 @@ mod tests {
         // The halo, shown by dots, is seen at corners only.
         outlined(&["        ", "  ##### ", "  ##### ", "  ##### ", "  ##### ", "  ##### "])
             .assert_pattern(&[" .#####.", " #######", " ##   ##", " ##   ##", " ##   ##", " #######", " .#####."]);
+    }
+
+    #[test]
+    fn an_outline_is_one_pixel_wide_and_inside() {
+        let mut display = MockDisplay::new();
+        let mask = pattern(&["#####   ", "#####  #", "## ##   ", "#####   ", "        "]);
+        draw_outline(&mut Dithered(&mut display), mask.into_iter(), Rgb888::WHITE).unwrap();
+        let _: &MockDisplay<BinaryColor> = &display;
+        // At the upper and the left edge of the picture there is none.
+        display.assert_pattern(&["    #   ", "  # #  #", " # ##   ", "#####   "]);
     }
 
     #[test]

@@ -20,11 +20,11 @@ use embedded_graphics::pixelcolor::Rgb888;
 
 pub use blend::{Blend, Dithered};
 pub use canvas::RgbCanvas;
-pub use contour::draw_contour;
+pub use contour::{draw_contour, draw_outline};
 pub use mask::{draw_mask, mute_outside};
-pub use prompts::{PointKind, draw_box, draw_point};
+pub use prompts::{Certainty, PointKind, draw_box, draw_point, draw_track, draw_trail};
 pub use scale::Scale;
-pub use status::{Status, draw_status};
+pub use status::{FrameAge, Status, bar_height, draw_status, letters_within};
 
 /// One horizontal stretch of a mask, in pixels of the target. A mask is a sequence of spans sorted by `y`, then `x`,
 /// that do not overlap.

@@ -1,4 +1,4 @@
-//! What was asked: points and boxes.
+//! What was asked: points and boxes; and boxes around what is followed.
 
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
@@ -10,6 +10,8 @@ use super::{Blend, Scale};
 const GREEN: Rgb888 = Rgb888::new(0x1f, 0xb8, 0x5a);
 const RED: Rgb888 = Rgb888::new(0xe5, 0x39, 0x48);
 const BOX: Rgb888 = Rgb888::new(0xff, 0xd6, 0x4a);
+/// Strength of the first and of the last dot of a trail, of 255.
+const TRAIL: (u32, u32) = (60, 230);
 
 /// Strength of shadows, of 255.
 const SHADOW: u8 = 120;
@@ -21,6 +23,17 @@ pub enum PointKind {
     Foreground,
     /// It does not.
     Background,
+}
+
+/// How sure it is that something followed is where it is thought to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Certainty {
+    /// It is there.
+    Found,
+    /// It may be there.
+    Weak,
+    /// It was there.
+    Lost,
 }
 
 /// Marks the pixel `at`: a green disc with a plus for the foreground, a red one with a minus for the background, both
@@ -55,11 +68,51 @@ pub fn draw_box<D: Blend>(target: &mut D, area: Rectangle, scale: Scale) -> Resu
     frame.draw(target, 0, BOX, 255)
 }
 
+/// Marks the corners of the box around something that is followed, in its `colour`: strong ones if it is found, thin ones
+/// if it may be there, thin red ones where it was last seen.
+pub fn draw_track<D: Blend>(
+    target: &mut D,
+    area: Rectangle,
+    certainty: Certainty,
+    colour: Rgb888,
+    scale: Scale,
+) -> Result<(), D::Error> {
+    let frame = Frame::new(area, scale);
+    let (thick, colour) = match certainty {
+        Certainty::Found => (frame.thick, colour),
+        Certainty::Weak => (frame.fine, colour),
+        Certainty::Lost => (frame.fine, RED),
+    };
+    let corners = Frame { thick, thin: 0, ..frame };
+    corners.draw(target, corners.halo, Rgb888::BLACK, SHADOW)?;
+    corners.draw(target, 0, colour, 255)
+}
+
+/// Draws where something was: dots, the oldest first, that grow in size and strength towards the last.
+pub fn draw_trail<D: Blend>(
+    target: &mut D,
+    trail: impl ExactSizeIterator<Item = Point>,
+    colour: Rgb888,
+    scale: Scale,
+) -> Result<(), D::Error> {
+    let last = (trail.len() as u32).saturating_sub(1).max(1);
+    for (index, at) in trail.enumerate() {
+        let grown = |from: u32, to: u32| from + (to - from) * index as u32 / last;
+        let strength = grown(TRAIL.0, TRAIL.1) as u8;
+        let radius = grown(scale.line_q4() as u32 * 3 / 4, scale.line_q4() as u32 * 3 / 2).max(PIXEL as u32 / 2) as i32;
+        disc(target, middle_q4(at), radius + scale.halo_q4() / 2, PIXEL, Rgb888::BLACK, strength / 2)?;
+        disc(target, middle_q4(at), radius, PIXEL, colour, strength)?;
+    }
+    Ok(())
+}
+
 /// A box's edges and the widths of its lines, in sixteenths of a pixel.
 struct Frame {
     from: Point,
     to: Point,
     thin: i32,
+    /// Between thin and thick.
+    fine: i32,
     thick: i32,
     arm: i32,
     halo: i32,
@@ -74,10 +127,10 @@ impl Frame {
         let whole = |q4: i32| (q4 / PIXEL).max(1) * PIXEL;
         let (line, halo) = (scale.line_q4(), scale.halo_q4());
         let arm = (line * 8).min(width / 3).min(height / 3);
-        Frame { from, to, thin: whole(line * 5 / 8), thick: whole(line * 3 / 2), arm, halo }
+        Frame { from, to, thin: whole(line * 5 / 8), fine: whole(line), thick: whole(line * 3 / 2), arm, halo }
     }
 
-    /// Draws lines wider by `grow` on both sides.
+    /// Draws lines, of which those of no width are not there, wider by `grow` on both sides.
     fn draw<D: Blend>(&self, target: &mut D, grow: i32, colour: Rgb888, strength: u8) -> Result<(), D::Error> {
         let Frame { from, to, thick, .. } = *self;
         let (out, inn) = (grow + PIXEL, (thick + grow + PIXEL).min((to.y - from.y) / 2).min((to.x - from.x) / 2));
@@ -99,6 +152,9 @@ impl Frame {
         let (dx, dy) = ((x - self.from.x).min(self.to.x - x), (y - self.from.y).min(self.to.y - y));
         let corner = dx < self.arm + grow && dy < self.arm + grow;
         let width = if corner { self.thick } else { self.thin };
+        if width == 0 {
+            return 0;
+        }
         let depth = dx.min(dy);
         let cover = ((depth + grow).min(width + grow - depth) + PIXEL / 2).clamp(0, PIXEL);
         (cover * i32::from(strength) / PIXEL) as u8
@@ -121,7 +177,7 @@ mod tests {
 
     #[test]
     fn points_are_discs_with_their_sign() {
-        let scale = Scale::of(Size::new(64, 64));
+        let scale = Scale::of(Size::new(320, 240));
         drawn(|target| draw_point(target, Point::new(7, 7), PointKind::Foreground, scale).unwrap()).assert_pattern(&[
             "              ",
             "    3333333   ",
@@ -153,6 +209,75 @@ mod tests {
             "  33111111133 ",
             "   331111133  ",
             "    3333333   ",
+        ]);
+    }
+
+    #[test]
+    fn on_the_smallest_displays_points_are_small() {
+        let scale = Scale::of(Size::new(128, 64));
+        drawn(|target| draw_point(target, Point::new(5, 5), PointKind::Foreground, scale).unwrap()).assert_pattern(&[
+            "         ",
+            "         ",
+            "   33333 ",
+            "  3113113",
+            "  3113113",
+            "  3333333",
+            "  3113113",
+            "  3113113",
+            "   33333 ",
+        ]);
+    }
+
+    #[test]
+    fn what_is_followed_has_corners_and_what_is_lost_thin_red_ones() {
+        let scale = Scale::of(Size::new(64, 64));
+        let area = Rectangle::new(Point::new(2, 2), Size::new(18, 12));
+        drawn(|target| draw_track(target, area, Certainty::Found, Rgb888::WHITE, scale).unwrap()).assert_pattern(&[
+            "                    ",
+            "                    ",
+            "  3333          3333",
+            "  3333          3333",
+            "  33              33",
+            "  33              33",
+            "                    ",
+            "                    ",
+            "                    ",
+            "                    ",
+            "  33              33",
+            "  33              33",
+            "  3333          3333",
+            "  3333          3333",
+        ]);
+        drawn(|target| draw_track(target, area, Certainty::Lost, Rgb888::WHITE, scale).unwrap()).assert_pattern(&[
+            "                    ",
+            "                    ",
+            "  1111          1111",
+            "  1                1",
+            "  1                1",
+            "  1                1",
+            "                    ",
+            "                    ",
+            "                    ",
+            "                    ",
+            "  1                1",
+            "  1                1",
+            "  1                1",
+            "  1111          1111",
+        ]);
+    }
+
+    #[test]
+    fn a_trail_grows_towards_its_end() {
+        let scale = Scale::of(Size::new(64, 64));
+        let trail = [Point::new(2, 4), Point::new(8, 4), Point::new(15, 4)];
+        drawn(|target| draw_trail(target, trail.into_iter(), Rgb888::WHITE, scale).unwrap()).assert_pattern(&[
+            "                  ",
+            "                  ",
+            "              333 ",
+            "        3    33333",
+            "       333   33333",
+            "        3    33333",
+            "              333 ",
         ]);
     }
 

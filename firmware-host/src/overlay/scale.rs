@@ -7,6 +7,7 @@ use embedded_graphics::prelude::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scale {
     line_q4: u32,
+    mark_q4: u32,
     text: u32,
 }
 
@@ -14,7 +15,10 @@ impl Scale {
     /// The scale for a picture or display of `size` pixels.
     pub fn of(size: Size) -> Self {
         let long_side = size.width.max(size.height).min(1 << 16);
-        Scale { line_q4: (long_side * 16 / 400).clamp(24, 256), text: (long_side / 44).max(10) }
+        let line_q4 = (long_side * 16 / 400).clamp(24, 256);
+        // On the smallest displays marks are smaller than lines would have them, or nothing else were seen.
+        let mark_q4 = (line_q4 * 9 / 2).min(long_side / 2).max(64);
+        Scale { line_q4, mark_q4, text: (long_side / 44).max(10) }
     }
 
     /// Width of the outline: a 400th of the long side, between 1.5 and 16 pixels.
@@ -27,9 +31,9 @@ impl Scale {
         (self.line_q4 as i32 * 5 / 8).max(16)
     }
 
-    /// Radius of a point's mark, ring included.
+    /// Radius of a point's mark, ring included: at least four pixels.
     pub(super) fn mark_q4(&self) -> i32 {
-        self.line_q4 as i32 * 9 / 2
+        self.mark_q4 as i32
     }
 
     /// Wished height of a line of text, in pixels.

@@ -15,25 +15,122 @@ const FONTS: [&MonoFont<'static>; 4] = [&FONT_10X20, &FONT_9X15, &FONT_8X13, &FO
 /// Strength of the bar under the text, of 255.
 const BAR: u8 = 165;
 
-/// What one prediction did, as a line: `cutout-s · IoU 0.94 · 83 ms`.
+/// What one answer is, as a line: `cutout-s · IoU 0.94 · 83 ms · frame 12, 40 ms old · without contour`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Status<'a> {
+    /// What must be seen before all else, as `lost`; nothing where it is empty.
+    pub note: &'a str,
     /// The model's name.
     pub model: &'a str,
     /// The model's own estimate of the mask's IoU, where there is a mask.
     pub predicted_iou: Option<f32>,
     /// Milliseconds from prompt to mask.
     pub elapsed_ms: f32,
+    /// The camera frame that the answer is about.
+    pub frame: Option<FrameAge>,
+    /// Names of what was wanted and left out, for a budget of bytes or time.
+    pub cut: &'a [&'a str],
+}
+
+/// Which camera frame an answer is about, and how old it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameAge {
+    /// The frame's id.
+    pub id: u32,
+    /// Milliseconds since it was taken.
+    pub age_ms: u32,
+}
+
+impl Display for FrameAge {
+    /// The age alone, in a unit that keeps it short.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.age_ms {
+            ms @ 0..1_000 => write!(f, "{ms} ms old"),
+            ms @ 1_000..60_000 => write!(f, "{}.{} s old", ms / 1_000, ms / 100 % 10),
+            ms => write!(f, "{} min old", ms / 60_000),
+        }
+    }
+}
+
+impl<'a> Status<'a> {
+    /// A status of a model and a time alone.
+    pub const fn new(model: &'a str, elapsed_ms: f32) -> Self {
+        Status { note: "", model, predicted_iou: None, elapsed_ms, frame: None, cut: &[] }
+    }
+
+    /// The line with as much of it as `letters` hold: first the names go, then words, at last the numbers.
+    pub fn within(&self, letters: u32) -> impl Display + '_ {
+        (0..Self::SHORTEST)
+            .map(|form| Shortened { status: self, form })
+            .find(|line| count(line) <= letters)
+            .unwrap_or(Shortened { status: self, form: Self::SHORTEST })
+    }
+
+    const SHORTEST: u8 = 6;
 }
 
 impl Display for Status<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.model)?;
-        if let Some(iou) = self.predicted_iou {
-            write!(f, " \u{b7} IoU {iou:.2}")?;
-        }
-        write!(f, " \u{b7} {:.0} ms", self.elapsed_ms)
+        Shortened { status: self, form: 0 }.fmt(f)
     }
+}
+
+/// A status without what the forms up to this one leave out.
+struct Shortened<'a> {
+    status: &'a Status<'a>,
+    form: u8,
+}
+
+impl Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shortened { status: Status { note, model, predicted_iou, elapsed_ms, frame, cut }, form } = *self;
+        let mut gap = "";
+        let mut part = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
+            write!(f, "{}{text}", core::mem::replace(&mut gap, " \u{b7} "))
+        };
+        if !note.is_empty() {
+            part(f, format_args!("{note}"))?;
+        }
+        if form < 1 {
+            part(f, format_args!("{model}"))?;
+        }
+        match predicted_iou {
+            Some(iou) if form < 6 => part(f, format_args!("IoU {iou:.2}"))?,
+            Some(iou) => part(f, format_args!("{iou:.2}"))?,
+            None => {}
+        }
+        part(f, format_args!("{elapsed_ms:.0} ms"))?;
+        match frame {
+            Some(frame) if form < 2 => part(f, format_args!("frame {}, {frame}", frame.id))?,
+            Some(frame) if form < 4 => part(f, format_args!("{frame}"))?,
+            _ => {}
+        }
+        if let Some((first, rest)) = cut.split_first() {
+            match form {
+                0..3 => {
+                    part(f, format_args!("without {first}"))?;
+                    rest.iter().try_for_each(|name| write!(f, ", {name}"))?;
+                }
+                3..5 => part(f, format_args!("cut"))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Letters of a text.
+fn count(text: &impl Display) -> u32 {
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = write!(count, "{text}");
+    count.0
+}
+
+/// Letters that a line along the lower edge of a target of this width holds, in the letters that fit its scale best.
+pub fn letters_within(width: u32, scale: Scale) -> u32 {
+    let letters = Letters::fitting(width, 0, scale);
+    width.saturating_sub(letters.beside()) / letters.size().width.max(1)
 }
 
 /// Writes `text` (Latin-1, one line) on a dark bar along the lower edge, after a small square of `colour`. The letters
@@ -45,13 +142,8 @@ pub fn draw_status<D: Blend>(
     scale: Scale,
 ) -> Result<(), D::Error> {
     let area = target.bounding_box();
-    let mut count = Count(0);
-    // Counting cannot fail.
-    let _ = write!(count, "{text}");
-    let letters = Letters::fitting(area.size.width, count.0, scale);
-    let Size { height, .. } = letters.size();
-    let pad = height / 4;
-    let bar = height + 2 * pad;
+    let letters = Letters::fitting(area.size.width, count(text), scale);
+    let (pad, bar) = (letters.pad(), letters.bar());
     let top = area.top_left.y + area.size.height as i32 - bar as i32;
     for y in 0..bar {
         target.cover(Point::new(area.top_left.x, top + y as i32), area.size.width, Rgb888::BLACK, BAR)?;
@@ -65,6 +157,11 @@ pub fn draw_status<D: Blend>(
         Err(_) if pen.error.is_some() => pen.error.map_or(Ok(()), Err),
         _ => Ok(()),
     }
+}
+
+/// Height of the bar under a line of text that is not too long for the letters that fit the scale best.
+pub fn bar_height(width: u32, scale: Scale) -> u32 {
+    Letters::fitting(width, 0, scale).bar()
 }
 
 /// A font, each of its pixels drawn as a square of `factor` pixels.
@@ -81,7 +178,7 @@ impl Letters {
         let sizes = (1..=largest).rev().flat_map(|factor| FONTS.map(|font| Letters { font, factor }));
         let small_enough = |letters: &Letters| {
             let Size { width: letter, height } = letters.size();
-            let line = u64::from(letter) * u64::from(count) + u64::from(letters.chip() + height * 3 / 2);
+            let line = u64::from(letter) * u64::from(count) + u64::from(letters.beside());
             height <= scale.text_px() && line <= u64::from(width)
         };
         // Of letters equally high the last is taken: the finer font, less magnified.
@@ -93,6 +190,21 @@ impl Letters {
 
     fn size(&self) -> Size {
         self.font.character_size * self.factor
+    }
+
+    /// Room above and below the text.
+    fn pad(&self) -> u32 {
+        self.size().height / 4
+    }
+
+    /// Height of the bar.
+    fn bar(&self) -> u32 {
+        self.size().height + 2 * self.pad()
+    }
+
+    /// Pixels of a line that are no letters: the square before the text, and gaps.
+    fn beside(&self) -> u32 {
+        self.chip() + self.size().height * 3 / 2
     }
 
     /// Side of the square before the text.
@@ -169,11 +281,44 @@ mod tests {
     use embedded_graphics::mock_display::MockDisplay;
     use embedded_graphics::pixelcolor::BinaryColor;
 
+    const FULL: Status<'_> = Status {
+        predicted_iou: Some(0.937),
+        frame: Some(FrameAge { id: 12, age_ms: 40 }),
+        cut: &["contour", "RLE"],
+        ..Status::new("cutout-s", 82.6)
+    };
+
     #[test]
-    fn the_line_says_model_score_and_time() {
-        let status = Status { model: "cutout-s", predicted_iou: Some(0.937), elapsed_ms: 82.6 };
-        assert_eq!(status.to_string(), "cutout-s \u{b7} IoU 0.94 \u{b7} 83 ms");
-        assert_eq!(Status { predicted_iou: None, ..status }.to_string(), "cutout-s \u{b7} 83 ms");
+    fn the_line_says_what_is_known_and_no_more() {
+        assert_eq!(Status::new("cutout-s", 82.6).to_string(), "cutout-s \u{b7} 83 ms");
+        let scored = Status { frame: None, cut: &[], ..FULL };
+        assert_eq!(scored.to_string(), "cutout-s \u{b7} IoU 0.94 \u{b7} 83 ms");
+        let all = "cutout-s \u{b7} IoU 0.94 \u{b7} 83 ms \u{b7} frame 12, 40 ms old \u{b7} without contour, RLE";
+        assert_eq!(FULL.to_string(), all);
+        let lost = Status { note: "lost", predicted_iou: None, ..Status::new("cutout-s", 1.0) };
+        assert_eq!(lost.to_string(), "lost \u{b7} cutout-s \u{b7} 1 ms");
+    }
+
+    #[test]
+    fn a_narrow_line_keeps_what_matters_most() {
+        let within = |letters| FULL.within(letters).to_string().replace(" \u{b7} ", "|");
+        assert_eq!(within(99), "cutout-s|IoU 0.94|83 ms|frame 12, 40 ms old|without contour, RLE");
+        assert_eq!(within(70), "IoU 0.94|83 ms|frame 12, 40 ms old|without contour, RLE");
+        assert_eq!(within(51), "IoU 0.94|83 ms|40 ms old|without contour, RLE");
+        assert_eq!(within(40), "IoU 0.94|83 ms|40 ms old|cut");
+        assert_eq!(within(30), "IoU 0.94|83 ms|cut");
+        assert_eq!(within(18), "IoU 0.94|83 ms");
+        assert_eq!(within(3), "0.94|83 ms");
+        for letters in [12, 16, 22, 28, 34, 51, 62, 75] {
+            assert!(FULL.within(letters).to_string().chars().count() <= letters as usize, "{letters}");
+        }
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let age = |age_ms| FrameAge { id: 1, age_ms }.to_string();
+        let ages = [0, 999, 1_000, 59_999, 60_000, u32::MAX].map(age);
+        assert_eq!(ages, ["0 ms old", "999 ms old", "1.0 s old", "59.9 s old", "1 min old", "71582 min old"]);
     }
 
     #[test]
