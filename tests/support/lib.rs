@@ -1,9 +1,12 @@
 //! What the tests share: where things are, and how to say that something was not checked.
 #![forbid(unsafe_code)]
 
+pub mod noise;
 pub mod qdq;
 mod sample;
 pub mod scene;
+pub mod serial;
+pub mod service;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
