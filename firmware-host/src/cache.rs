@@ -1,9 +1,12 @@
 //! [`Cache`]: where pulled models live.
 
+#[cfg(feature = "pull")]
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+#[cfg(feature = "pull")]
+use anyhow::Context;
+use anyhow::{Result, bail};
 
 /// Environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "CUTOUT_CACHE";
@@ -55,6 +58,7 @@ impl Cache {
     ///
     /// # Errors
     /// If the folders or the lock file cannot be made.
+    #[cfg(feature = "pull")]
     pub(crate) fn lock(&self, name: &str, waiting: impl FnOnce()) -> Result<Lock> {
         let locks = self.root.join("locks");
         for folder in [self.root.join("models"), self.root.join("downloads"), locks.clone()] {
@@ -76,6 +80,7 @@ impl Cache {
     }
 
     /// Removes what a killed process left of an unfinished conversion. Call it with the lock held.
+    #[cfg(feature = "pull")]
     pub(crate) fn sweep(&self, name: &str) {
         let prefix = format!(".{name}.");
         let Ok(entries) = std::fs::read_dir(self.root.join("models")) else { return };
@@ -87,6 +92,7 @@ impl Cache {
 }
 
 /// Exclusive work on one model of the cache.
+#[cfg(feature = "pull")]
 pub(crate) struct Lock {
     _file: File,
 }

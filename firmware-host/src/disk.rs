@@ -1,16 +1,17 @@
 //! Free space of a disk.
 
+#[cfg(feature = "pull")]
 use std::path::Path;
 
 /// Bytes that the user may still write on the disk of `folder`, which must exist; `None` where that is unknown.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "pull"))]
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
 /// Bytes that the user may still write on the disk of `folder`; `None` where that is unknown.
-#[cfg(not(unix))]
+#[cfg(all(not(unix), feature = "pull"))]
 pub(crate) fn free_bytes(_folder: &Path) -> Option<u64> {
     None
 }

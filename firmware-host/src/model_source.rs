@@ -35,7 +35,10 @@ pub(crate) fn load_named(model: &str, cache: &Cache) -> Result<Bundle> {
         }
         let folder = cache.bundle(spec.name);
         if !folder.exists() {
-            bail!("{model} is not pulled yet: run `cutout models pull {model}` once");
+            if cfg!(feature = "pull") {
+                bail!("{model} is not pulled yet: run `cutout models pull {model}` once");
+            }
+            bail!("{model} is not here: pull it on another machine, and copy its folder to {}", folder.display());
         }
         return Bundle::open(&folder)
             .with_context(|| format!("{model} is damaged: run `cutout models pull --force {model}`"));

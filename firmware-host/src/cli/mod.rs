@@ -8,9 +8,11 @@ mod layers;
 mod models;
 #[cfg(feature = "quantize")]
 mod objects;
+mod prompt;
 #[cfg(feature = "quantize")]
 mod quantize;
 mod segment;
+mod serve;
 mod values;
 
 use std::io::Write;
@@ -38,6 +40,10 @@ Examples:
       what is at x = 320, y = 240?
   cutout segment photo.jpg --box 40,60,300,410 -o out
       what is in this box?
+  cutout serve --source camera --tcp 7700
+      answer clients, over serial lines and sockets
+  cutout prompt --tcp robot.local:7700 --point 320,240
+      what is there in the robot's newest frame? (`cutout serve` runs on it)
   cutout models list
       which models are there?
   cutout models pull mobile_sam
@@ -56,10 +62,13 @@ Exit status:
   1  failed; the reason is on standard error
   2  the command line was not understood
   3  a check found a fault (models verify, models parity)
+  4  the service answered with an error (prompt)
 
 Environment:
   CUTOUT_CACHE   folder for pulled models
-  CUTOUT_MIRROR  address of a folder to pull checkpoints from";
+  CUTOUT_MIRROR  address of a folder to pull checkpoints from
+  CUTOUT_TOKEN   what clients of `cutout serve` from other machines have to know
+  CUTOUT_LOG     how much `cutout serve` logs, as --log-level";
 
 /// The command line of `cutout`.
 #[derive(Debug, Parser)]
@@ -83,6 +92,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Segment(segment::SegmentArgs),
+    Serve(serve::ServeArgs),
+    Prompt(prompt::PromptArgs),
     Bench(bench::BenchArgs),
     #[cfg(feature = "quantize")]
     Eval(eval::EvalArgs),
@@ -107,6 +118,8 @@ pub(crate) fn print_json(out: &mut impl Write, value: &impl Serialize) -> anyhow
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Segment(args) => segment::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Prompt(args) => prompt::run(&args),
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "quantize")]
         Command::Eval(args) => eval::run(args),

@@ -6,6 +6,7 @@ mod export;
 mod info;
 mod list;
 mod parity;
+#[cfg(feature = "pull")]
 mod pull;
 mod verify;
 
@@ -20,6 +21,7 @@ use crate::cache::Cache;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
     List(list::ListArgs),
+    #[cfg(feature = "pull")]
     Pull(pull::PullArgs),
     Verify(verify::VerifyArgs),
     Info(InfoArgs),
@@ -33,6 +35,7 @@ pub(crate) use info::{InfoArgs, run as info};
 pub(crate) fn run(command: ModelsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelsCommand::List(args) => list::run(&args),
+        #[cfg(feature = "pull")]
         ModelsCommand::Pull(args) => pull::run(args),
         ModelsCommand::Verify(args) => verify::run(&args),
         ModelsCommand::Info(args) => info(&args),

@@ -137,7 +137,7 @@ pub(crate) fn run(args: &SegmentArgs) -> Result<ExitCode> {
         output::write_mask_png(&files.mask, photo.size(), &mask.mask.to_bytes())?;
         let mut picture = photo.clone();
         let elapsed_ms = timings.total().as_secs_f32() * 1e3;
-        let status = Status { model: &name, predicted_iou: Some(mask.predicted_iou), elapsed_ms };
+        let status = Status { predicted_iou: Some(mask.predicted_iou), ..Status::new(&name, elapsed_ms) };
         draw_answer(&mut picture, &mask.mask, &prompt, Some(&status), index);
         output::write_rgb_png(&files.overlay, picture.size(), picture.pixels())?;
         if args.logits {
